@@ -1,0 +1,63 @@
+"""Errors that a person sees: what was wrong, the bad value, what is accepted, one hint.
+
+A `Problem` is data; `NetchainError` carries every problem of one input at once and the exit code
+of the command. `console.py` renders them. Codes never change meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+NOTHING_CHANGED = "Nothing was changed."
+
+
+class Exit(IntEnum):
+    """Exit codes of every command (docs/cli.md)."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_READY = 3
+    REFUSED = 4
+    MISSING = 5
+    LEAK = 10
+    INCONCLUSIVE = 12
+    DRIFT = 20
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: `where` is a file, a key path or a qube; never holds a secret."""
+
+    code: str
+    title: str
+    where: str = ""
+    value: str = ""
+    accepted: str = ""
+    help: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.code} {self.where}: {self.title}" if self.where else self.title
+        return f"{text} (got {self.value})" if self.value else text
+
+
+class NetchainError(Exception):
+    """All problems of one input or one action; `state` says what state the machine is in."""
+
+    def __init__(
+        self,
+        problems: Problem | Sequence[Problem],
+        exit_code: Exit = Exit.FAILED,
+        state: str = NOTHING_CHANGED,
+    ) -> None:
+        self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        self.exit_code = exit_code
+        self.state = state
+        super().__init__("; ".join(str(problem) for problem in self.problems))
+
+
+def missing(code: str, title: str, help_text: str) -> NetchainError:
+    """A right, a program or a kernel feature is missing (exit 5)."""
+    return NetchainError(Problem(code, title, help=help_text), Exit.MISSING)

@@ -1,0 +1,218 @@
+"""What may be on each wire: the one function that the whole project is judged by.
+
+`allowed(chain, link, states)` lists the flows that may pass a link while each qube is in its
+state. The rule files implement it, captures are judged by it, docs/security.md prints it. Whatever
+is not listed is a leak, whoever sent it; so is whatever cannot be parsed.
+
+How it is built: a link carries what the qubes *behind* it may send (`senders_behind`), and only
+while the sender and every qube between it and the link is open. Closed qubes leave a link with
+nothing but neighbour discovery between its two ends. On the uplink the source is sys-net's own
+address there, since that is where addresses change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from netchain.model import addressing
+from netchain.model.chain import Address, Chain, Qube, QubeState, Role
+from netchain.model.names import QubeName
+
+Network = IPv4Network | IPv6Network
+States = Mapping[QubeName, QubeState]
+
+OPEN = frozenset({QubeState.STARTING, QubeState.READY, QubeState.DEGRADED})
+ANY4, ANY6 = IPv4Network("0.0.0.0/0"), IPv6Network("::/0")
+_LINK_LOCAL, _MULTICAST = IPv6Network("fe80::/10"), IPv6Network("ff02::/16")
+_UNSPECIFIED = IPv6Network("::/128")
+
+
+class Direction(StrEnum):
+    """UP: from a link's client to its netvm (or to the internet); DOWN: the other way."""
+
+    UP = "up"
+    DOWN = "down"
+
+    @property
+    def opposite(self) -> Direction:
+        return Direction.DOWN if self is Direction.UP else Direction.UP
+
+
+class Kind(StrEnum):
+    """What a frame is. ICMP_ERROR is allowed only when it quotes an allowed flow."""
+
+    ARP = "ARP"
+    NDP = "NDP"
+    MLD = "MLD"
+    TCP = "TCP"
+    UDP = "UDP"
+    WIREGUARD = "WireGuard (UDP)"
+    PING = "ICMP echo"
+    ICMP_ERROR = "ICMP error about an allowed flow"
+
+
+@dataclass(frozen=True)
+class Link:
+    """A wire of the chain, named by its two ends; netvm None is the uplink to the internet."""
+
+    client: QubeName
+    netvm: QubeName | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.client}--{self.netvm}" if self.netvm else "isp"
+
+
+@dataclass(frozen=True)
+class FlowPattern:
+    """Flows of one kind that may pass; a port of None is any port. `why` is for people."""
+
+    why: str
+    kind: Kind
+    direction: Direction
+    source: Network
+    destination: Network
+    sport: int | None = None
+    dport: int | None = None
+
+    def reply(self) -> FlowPattern:
+        """The packets that answer this flow."""
+        return replace(
+            self,
+            why=f"answers: {self.why}",
+            direction=self.direction.opposite,
+            source=self.destination,
+            destination=self.source,
+            sport=self.dport,
+            dport=self.sport,
+        )
+
+
+def links(chain: Chain) -> tuple[Link, ...]:
+    """Every wire of the chain, the uplink first."""
+    return tuple(Link(qube.name, qube.netvm) for qube in chain.from_uplink())
+
+
+def allowed(chain: Chain, link: Link, states: States) -> tuple[FlowPattern, ...]:
+    """The flows that may be on the link; a qube without a state counts as blocked."""
+    patterns = list(_neighbours(chain, link))
+    for sender in addressing.senders_behind(chain, chain[link.client]):
+        if not _path_open(chain, sender, link, states):
+            continue
+        for pattern in _sent_by(chain, sender):
+            seen = _as_seen_on(chain, link, pattern)
+            if seen is not None:
+                patterns += [seen, seen.reply(), *_errors_about(seen)]
+    return tuple(dict.fromkeys(patterns))
+
+
+def _path_open(chain: Chain, sender: Qube, link: Link, states: States) -> bool:
+    """Whether the sender, the link's client and every qube between them is open."""
+    path = [sender]
+    for qube in chain.upstream(sender.name):
+        if path[-1].name == link.client:
+            break
+        path.append(qube)
+    return all(states.get(qube.name, QubeState.BLOCKED) in OPEN for qube in path)
+
+
+def _sent_by(chain: Chain, qube: Qube) -> Iterator[FlowPattern]:
+    """What the qube itself may send out of its uplink, with its own address as the source."""
+    own4 = ip_network(addressing.address4(chain, qube.name))
+    own6 = ip_network(addressing.address6(chain, qube.name))
+    match qube.role:
+        case Role.VPN_PROXY:
+            if qube.vpn is None or qube.vpn.settings is None:
+                return
+            endpoint = qube.vpn.settings.endpoint
+            own = own4 if endpoint.address.version == 4 else own6
+            yield FlowPattern(
+                f"{qube.name}'s VPN to its endpoint",
+                Kind.WIREGUARD if qube.vpn.settings.kind == "wireguard" else Kind.UDP,
+                Direction.UP, own, ip_network(endpoint.address), dport=endpoint.port,
+            )  # fmt: skip
+        case Role.TOR_GATEWAY:
+            why = f"tor in {qube.name} to relays"
+            yield FlowPattern(why, Kind.TCP, Direction.UP, own4, ANY4)
+            yield FlowPattern(why, Kind.TCP, Direction.UP, own6, ANY6)
+        case Role.WORKSTATION:
+            yield from _sent_by_workstation(chain, qube, own4, own6)
+
+
+def _sent_by_workstation(
+    chain: Chain, qube: Qube, own4: Network, own6: Network
+) -> Iterator[FlowPattern]:
+    assert qube.netvm is not None
+    netvm = chain[qube.netvm]
+    if netvm.role is Role.TOR_GATEWAY:
+        gateway = ip_network(addressing.address4(chain, netvm.name))
+        yield FlowPattern(
+            f"{qube.name} through Tor (TransPort, SocksPort)", Kind.TCP, Direction.UP, own4, ANY4
+        )
+        yield FlowPattern(
+            "names through Tor (DNSPort)", Kind.UDP, Direction.UP, own4, gateway, dport=53
+        )
+        return
+    why = f"{qube.name} through the VPN"
+    for own, everywhere in ((own4, ANY4), (own6, ANY6)):
+        for kind in (Kind.TCP, Kind.UDP, Kind.PING):
+            yield FlowPattern(why, kind, Direction.UP, own, everywhere)
+
+
+def _as_seen_on(chain: Chain, link: Link, pattern: FlowPattern) -> FlowPattern | None:
+    """The pattern with the source that it has on this link; None where it cannot be sent."""
+    if link.netvm is not None:
+        return pattern
+    own = _uplink_address(chain, pattern.source.version)
+    return None if own is None else replace(pattern, source=ip_network(own))
+
+
+def _uplink_address(chain: Chain, version: int) -> Address | None:
+    if chain.wan is None:
+        return None
+    return chain.wan.address4 if version == 4 else chain.wan.address6
+
+
+def _errors_about(pattern: FlowPattern) -> list[FlowPattern]:
+    """ICMP errors may come down to whoever sent an allowed flow; none may go up."""
+    if pattern.direction is Direction.DOWN:
+        return []
+    everywhere = ANY4 if pattern.source.version == 4 else ANY6
+    return [
+        FlowPattern(
+            "errors about allowed flows", Kind.ICMP_ERROR, Direction.DOWN, everywhere,
+            pattern.source,
+        )
+    ]  # fmt: skip
+
+
+def _neighbours(chain: Chain, link: Link) -> Iterator[FlowPattern]:
+    """ARP and NDP between the two ends, and MLD reports: never more than one hop."""
+    for one, other in _ends(chain, link):
+        kind = Kind.ARP if one.version == 4 else Kind.NDP
+        a, b = ip_network(one), ip_network(other)
+        yield FlowPattern("neighbours of this link", kind, Direction.UP, a, b)
+        yield FlowPattern("neighbours of this link", kind, Direction.DOWN, b, a)
+    for direction in Direction:
+        for source in (_UNSPECIFIED, _LINK_LOCAL):
+            yield FlowPattern(
+                "multicast listener reports", Kind.MLD, direction, source, _MULTICAST
+            )
+
+
+def _ends(chain: Chain, link: Link) -> list[tuple[Address, Address]]:
+    if link.netvm is not None:
+        return [
+            (addressing.address4(chain, link.client), addressing.address4(chain, link.netvm)),
+            (addressing.address6(chain, link.client), addressing.address6(chain, link.netvm)),
+        ]
+    wan = chain.wan
+    if wan is None:
+        return []
+    ends: list[tuple[Address, Address]] = [(wan.address4, wan.gateway4)]
+    if wan.address6 is not None and wan.gateway6 is not None:
+        ends.append((wan.address6, wan.gateway6))
+    return ends

@@ -1,0 +1,282 @@
+"""The chain: pure data with Qubes' own nouns, and the invariants checked once, here.
+
+A `Chain` is a tree of qubes: each names its netvm, the root is the one `net` qube that holds the
+uplink. `problems(chain)` lists everything that would break the promise; a `Chain` with problems is
+never planned or applied (`profile.parse` refuses it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
+
+from netchain.errors import Problem
+from netchain.model.names import ChainName, QubeName
+
+Address = IPv4Address | IPv6Address
+
+
+class Role(StrEnum):
+    """What a qube does in the chain; each role has a rule file of that name."""
+
+    NET = "net"
+    FIREWALL = "firewall"
+    VPN_PROXY = "vpn-proxy"
+    TOR_GATEWAY = "tor-gateway"
+    WORKSTATION = "workstation"
+
+
+class Label(StrEnum):
+    """Qubes' labels (core-admin app.py); `COLOURS` has their exact values."""
+
+    RED = "red"
+    ORANGE = "orange"
+    YELLOW = "yellow"
+    GREEN = "green"
+    GRAY = "gray"
+    BLUE = "blue"
+    PURPLE = "purple"
+    BLACK = "black"
+
+
+class QubeState(StrEnum):
+    """Life of a qube. "vpn-down" is a vpn-proxy that is degraded, "tor-down" a tor-gateway."""
+
+    BLOCKED = "blocked"
+    STARTING = "starting"
+    READY = "ready"
+    DEGRADED = "degraded"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a VPN's outer packets go: the only destination that its qube may reach."""
+
+    address: Address
+    port: int
+    protocol: str = "udp"
+
+
+@dataclass(frozen=True)
+class VpnSettings:
+    """What the rules need to know of a VPN; no secret in it."""
+
+    kind: str
+    endpoint: Endpoint
+    addresses: tuple[Address, ...]
+    dns: tuple[Address, ...] = ()
+    mtu: int = 1420
+
+
+@dataclass(frozen=True)
+class Vpn:
+    """The `vpn` key of a qube: the configuration's name, and its settings once resolved."""
+
+    config: str
+    settings: VpnSettings | None = None
+
+
+@dataclass(frozen=True)
+class Wan:
+    """sys-net's uplink: its own addresses there and the router's."""
+
+    address4: IPv4Address
+    gateway4: IPv4Address
+    address6: IPv6Address | None = None
+    gateway6: IPv6Address | None = None
+
+
+@dataclass(frozen=True)
+class Qube:
+    """One qube. `netvm` is None only for the `net` role."""
+
+    name: QubeName
+    role: Role
+    label: Label
+    netvm: QubeName | None = None
+    vpn: Vpn | None = None
+
+    @property
+    def provides_network(self) -> bool:
+        return self.role is not Role.WORKSTATION
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Qubes in the order of their profile; the order gives each its address."""
+
+    name: ChainName
+    qubes: tuple[Qube, ...]
+    backend: str = "netns"
+    uplink: str = "lab"
+    allow_discouraged: bool = False
+    wan: Wan | None = None
+
+    def __getitem__(self, name: str) -> Qube:
+        """The qube of that name; KeyError when the chain has none."""
+        for qube in self.qubes:
+            if qube.name == name:
+                return qube
+        raise KeyError(name)
+
+    def with_role(self, role: Role) -> tuple[Qube, ...]:
+        return tuple(qube for qube in self.qubes if qube.role is role)
+
+    def clients(self, name: str) -> tuple[Qube, ...]:
+        """The qubes whose netvm is that one."""
+        return tuple(qube for qube in self.qubes if qube.netvm == name)
+
+    def upstream(self, name: str) -> Iterator[Qube]:
+        """The netvm, its netvm and so on, to the uplink; ends at a gap or when it turns round."""
+        seen = {name}
+        current = self[name].netvm
+        while current is not None and current not in seen:
+            seen.add(current)
+            try:
+                qube = self[current]
+            except KeyError:
+                return
+            yield qube
+            current = qube.netvm
+
+    def from_uplink(self) -> tuple[Qube, ...]:
+        """Every qube after its netvm: the order in which a chain is opened."""
+        return tuple(sorted(self.qubes, key=lambda q: sum(1 for _ in self.upstream(q.name))))
+
+    def resolved(self, vpns: Mapping[QubeName, VpnSettings], wan: Wan | None) -> Chain:
+        """The same chain with what had to be looked up: VPN settings and uplink addresses."""
+        qubes = tuple(
+            replace(q, vpn=replace(q.vpn, settings=vpns[q.name]))
+            if q.vpn and q.name in vpns
+            else q
+            for q in self.qubes
+        )
+        return replace(self, qubes=qubes, wan=wan)
+
+
+_NETVM_ROLES: Mapping[Role, tuple[Role, ...]] = {
+    Role.NET: (),
+    Role.FIREWALL: (Role.NET, Role.FIREWALL),
+    Role.VPN_PROXY: (Role.NET, Role.FIREWALL, Role.VPN_PROXY, Role.TOR_GATEWAY),
+    Role.TOR_GATEWAY: (Role.NET, Role.FIREWALL, Role.VPN_PROXY),
+    Role.WORKSTATION: (Role.VPN_PROXY, Role.TOR_GATEWAY),
+}
+
+
+def problems(chain: Chain) -> list[Problem]:
+    """Everything that is wrong with the chain as a whole, each with its key path."""
+    found = _duplicates(chain) + _uplinks(chain)
+    for index, qube in enumerate(chain.qubes):
+        found += _netvm_problems(chain, qube, f"qube[{index}].netvm")
+        found += _vpn_problems(qube, f"qube[{index}].vpn")
+    return found
+
+
+def _duplicates(chain: Chain) -> list[Problem]:
+    found = []
+    for index, qube in enumerate(chain.qubes):
+        first = next(i for i, other in enumerate(chain.qubes) if other.name == qube.name)
+        if first != index:
+            found.append(
+                Problem(
+                    "E013", f"this name is taken by qube[{first}]", f"qube[{index}].name",
+                    repr(str(qube.name)), "a name that no other qube of the chain has",
+                )
+            )  # fmt: skip
+    return found
+
+
+def _uplinks(chain: Chain) -> list[Problem]:
+    roots = [str(qube.name) for qube in chain.with_role(Role.NET)]
+    if len(roots) == 1:
+        return []
+    title = "the chain has no uplink" if not roots else "the chain has more than one uplink"
+    return [
+        Problem("E014", title, "qube[].role", ", ".join(roots), 'exactly one qube of role "net"')
+    ]
+
+
+def _netvm_problems(chain: Chain, qube: Qube, where: str) -> list[Problem]:
+    if qube.role is Role.NET:
+        if qube.netvm is None:
+            return []
+        return [
+            Problem(
+                "E015", "a qube that holds the uplink has no netvm", where,
+                repr(str(qube.netvm)), 'no netvm for role "net"',
+            )
+        ]  # fmt: skip
+    accepted = _accepted_netvms(chain, qube)
+    if qube.netvm is None:
+        return [Problem("E015", "this qube has no netvm", where, accepted=accepted)]
+    try:
+        netvm = chain[qube.netvm]
+    except KeyError:
+        return [
+            Problem("E015", "no qube has this name", where, repr(str(qube.netvm)), accepted)
+        ]
+    if not netvm.provides_network:
+        title = f"qube {netvm.name} does not provide network"
+        return [Problem("E016", title, where, repr(str(qube.netvm)), accepted)]
+    if _in_loop(chain, qube):
+        return [
+            Problem(
+                "E017", "loops in network are unsupported", where, repr(str(qube.netvm)),
+                "a netvm that does not reach the network through this qube",
+            )
+        ]  # fmt: skip
+    return _order_problems(chain, qube, netvm, where, accepted)
+
+
+def _accepted_netvms(chain: Chain, qube: Qube) -> str:
+    names = [q.name for q in chain.qubes if q.role in _NETVM_ROLES[qube.role] and q != qube]
+    return ", ".join(names) or f"a qube of role {' or '.join(_NETVM_ROLES[qube.role])}"
+
+
+def _in_loop(chain: Chain, qube: Qube) -> bool:
+    above = [qube, *chain.upstream(qube.name)]
+    return any(q.netvm == qube.name for q in above)
+
+
+def _order_problems(
+    chain: Chain, qube: Qube, netvm: Qube, where: str, accepted: str
+) -> list[Problem]:
+    value = repr(str(netvm.name))
+    if netvm.role not in _NETVM_ROLES[qube.role]:
+        title = f"a {qube.role} cannot have a {netvm.role} as its netvm"
+        return [Problem("E018", title, where, value, accepted)]
+    if chain.allow_discouraged:
+        return []
+    above = {q.role for q in chain.upstream(qube.name)}
+    if qube.role is Role.VPN_PROXY and Role.TOR_GATEWAY in above:
+        return [
+            Problem(
+                "E019", "a VPN behind Tor is the discouraged order", where, value,
+                "the VPN before Tor (the VPN qube between the uplink and the Tor gateway)",
+                "Privacy Guides advises very strongly against You -> Tor -> VPN. If you know why "
+                "you need it, say allow_discouraged = true at the top of the profile.",
+            )
+        ]  # fmt: skip
+    in_tor_chain = bool(chain.with_role(Role.TOR_GATEWAY))
+    if qube.role is Role.WORKSTATION and in_tor_chain and netvm.role is not Role.TOR_GATEWAY:
+        title = "in a chain with Tor a workstation is only ever below a Tor gateway"
+        gateways = ", ".join(q.name for q in chain.with_role(Role.TOR_GATEWAY))
+        return [Problem("E018", title, where, value, gateways)]
+    return []
+
+
+def _vpn_problems(qube: Qube, where: str) -> list[Problem]:
+    if qube.role is Role.VPN_PROXY and qube.vpn is None:
+        return [
+            Problem(
+                "E020", "a vpn-proxy needs a VPN configuration", where,
+                accepted='{ config = "lab:provider-a" } or { config = "secrets/NAME.toml" }',
+            )
+        ]  # fmt: skip
+    if qube.role is not Role.VPN_PROXY and qube.vpn is not None:
+        title = f"a {qube.role} has no VPN"
+        return [Problem("E020", title, where, qube.vpn.config, "vpn only for role vpn-proxy")]
+    return []

@@ -1,0 +1,38 @@
+"""Names, checked once at the edge: afterwards a name is a type, never a bare string.
+
+The pattern is Qubes OS' own for qubes (core-admin, `qubes.vm.validate_name`: a letter, then
+letters, digits, `_` and `-`, 31 characters at most). It holds no character that a shell, nft or a
+path would read as anything but itself.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Self
+
+NAME_ACCEPTED = "a letter, then letters, digits, _ or -, at most 31 characters"
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}", re.ASCII)
+
+
+class _Name(str):
+    """A checked name. `parse` raises ValueError with what is accepted."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        if not isinstance(text, str) or not _NAME.fullmatch(text):
+            raise ValueError(NAME_ACCEPTED)
+        return cls(text)
+
+
+class ChainName(_Name):
+    """The name of a chain."""
+
+    __slots__ = ()
+
+
+class QubeName(_Name):
+    """The name of a qube within its chain."""
+
+    __slots__ = ()

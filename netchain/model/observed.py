@@ -1,0 +1,32 @@
+"""What is there: read from the kernel (or the hypervisor), never from a file of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from netchain.model.names import QubeName
+
+UPLINK_PEER = QubeName("uplink")
+"""Stands for the internet where a `net` qube's link is named; no qube of a role below has it."""
+
+
+@dataclass(frozen=True)
+class ObservedQube:
+    """One living qube.
+
+    `rules` is the digest of the loaded `table inet netchain` ("" when there is none), `link` the
+    netvm that its uplink interface is wired to, `services` the supervised programs that run.
+    """
+
+    blocked: bool
+    rules: str = ""
+    link: QubeName | None = None
+    services: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Every living qube of one chain; empty when the chain is down."""
+
+    qubes: Mapping[QubeName, ObservedQube] = field(default_factory=dict)

@@ -1,0 +1,235 @@
+"""Plans: typed steps from what is there to what is wanted; `up`, `down` and "again" are one.
+
+`plan` compares and never acts. Every plan keeps the same order, which the tests check on random
+chains and random observed states:
+
+1. what is not wanted is blocked and removed, leaves first;
+2. what is missing is created, closed from its first moment (`Create` loads blocked.nft);
+3. what differs is blocked before it is touched; rules are loaded before links are made;
+4. from the uplink down: a gateway is unblocked, its services start, it must become ready;
+5. the touched links are proved; only then are workstations unblocked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from netchain.model.chain import Chain, Qube, Role
+from netchain.model.names import QubeName
+from netchain.model.observed import UPLINK_PEER, Observed, ObservedQube
+
+
+@dataclass(frozen=True)
+class DesiredQube:
+    """What a qube should have: digest of its rules and the services that must run."""
+
+    rules: str
+    services: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change to one qube. `sign` is + (new), ~ (changed) or - (gone)."""
+
+    qube: QubeName
+    sign = "~"
+
+    def __str__(self) -> str:
+        return f"{self.sign} {type(self).__name__.lower():9} {self.qube}{self.detail}"
+
+    @property
+    def detail(self) -> str:
+        return ""
+
+
+@dataclass(frozen=True)
+class Create(Step):
+    """Make the qube, closed: blocked.nft is loaded before it has any link."""
+
+    sign = "+"
+
+    @property
+    def detail(self) -> str:
+        return "  closed (blocked.nft)"
+
+
+@dataclass(frozen=True)
+class Block(Step):
+    """Load blocked.nft over whatever rules the qube has: nothing passes."""
+
+
+@dataclass(frozen=True)
+class Load(Step):
+    """Load the role's rules, under blocked.nft."""
+
+    role: Role
+
+    @property
+    def detail(self) -> str:
+        return f"  {self.role}.nft"
+
+
+@dataclass(frozen=True)
+class Attach(Step):
+    """Wire the qube to its netvm (or the `net` qube to the uplink)."""
+
+    netvm: QubeName
+    sign = "+"
+
+    @property
+    def detail(self) -> str:
+        return f"  → {self.netvm}"
+
+
+@dataclass(frozen=True)
+class Detach(Step):
+    """Take the qube's uplink away."""
+
+    netvm: QubeName
+    sign = "-"
+
+    @property
+    def detail(self) -> str:
+        return f"  from {self.netvm}"
+
+
+@dataclass(frozen=True)
+class Unblock(Step):
+    """Take blocked.nft away: from here on the role's own rules decide."""
+
+
+@dataclass(frozen=True)
+class Start(Step):
+    """Start a supervised program in the qube."""
+
+    service: str
+    sign = "+"
+
+    @property
+    def detail(self) -> str:
+        return f"  {self.service}"
+
+
+@dataclass(frozen=True)
+class Await(Step):
+    """Wait until the qube's services are ready (handshake seen, Tor at 100 %)."""
+
+    sign = "?"
+
+
+@dataclass(frozen=True)
+class Prove(Step):
+    """Read back and sweep with canaries the uplinks of every qube that the plan touched."""
+
+    qubes: tuple[QubeName, ...]
+    sign = "?"
+
+    @property
+    def detail(self) -> str:
+        return f"  {len(self.qubes)} links: read back, canary sweep"
+
+
+@dataclass(frozen=True)
+class Remove(Step):
+    """Remove the qube with its links, processes and rules."""
+
+    sign = "-"
+
+
+Plan = tuple[Step, ...]
+Desired = Mapping[QubeName, DesiredQube]
+
+
+def render(plan: Plan) -> str:
+    """The dry run: one line a step."""
+    return "".join(f"{step}\n" for step in plan) or "no changes\n"
+
+
+def plan_up(chain: Chain, desired: Desired, observed: Observed) -> Plan:
+    """The steps that turn what is observed into the chain; empty when it is there already."""
+    order = chain.from_uplink()
+    touched = {
+        q.name for q in order if _differs(q, desired[q.name], observed.qubes.get(q.name))
+    }
+    gone = [name for name in observed.qubes if name not in {q.name for q in order}]
+    steps: list[Step] = list(_removals(gone, observed))
+    for qube in order:
+        if qube.name not in observed.qubes:
+            steps.append(Create(qube.name))
+        elif qube.name in touched and not observed.qubes[qube.name].blocked:
+            steps.append(Block(qube.name))
+    for qube in order:
+        if qube.name in touched:
+            steps += _rules_and_link(qube, desired[qube.name], observed.qubes.get(qube.name))
+    steps += _openings(order, touched, desired, observed)
+    return tuple(steps)
+
+
+def plan_down(observed: Observed) -> Plan:
+    """The steps that remove every qube: all closed first, then gone, leaves first."""
+    return tuple(_removals(list(observed.qubes), observed))
+
+
+def peer(qube: Qube) -> QubeName:
+    """What the qube's uplink interface is wired to."""
+    return qube.netvm or UPLINK_PEER
+
+
+def _differs(qube: Qube, want: DesiredQube, have: ObservedQube | None) -> bool:
+    return (
+        have is None
+        or have.blocked
+        or have.rules != want.rules
+        or have.link != peer(qube)
+        or not have.services.issuperset(want.services)
+    )
+
+
+def _removals(gone: list[QubeName], observed: Observed) -> list[Step]:
+    gone.sort(key=lambda name: -_depth(name, observed))
+    blocks: list[Step] = [Block(name) for name in gone if not observed.qubes[name].blocked]
+    return blocks + [Remove(name) for name in gone]
+
+
+def _depth(name: QubeName, observed: Observed) -> int:
+    depth = 0
+    have = observed.qubes.get(name)
+    while have is not None and have.link is not None and depth <= len(observed.qubes):
+        have = observed.qubes.get(have.link)
+        depth += 1
+    return depth
+
+
+def _rules_and_link(qube: Qube, want: DesiredQube, have: ObservedQube | None) -> list[Step]:
+    steps: list[Step] = []
+    if have is None or have.rules != want.rules:
+        steps.append(Load(qube.name, qube.role))
+    link = have.link if have else None
+    if link != peer(qube):
+        if link is not None:
+            steps.append(Detach(qube.name, link))
+        steps.append(Attach(qube.name, peer(qube)))
+    return steps
+
+
+def _openings(
+    order: tuple[Qube, ...], touched: set[QubeName], desired: Desired, observed: Observed
+) -> list[Step]:
+    steps: list[Step] = []
+    workstations: list[Step] = []
+    for qube in (q for q in order if q.name in touched):
+        if qube.role is Role.WORKSTATION:
+            workstations.append(Unblock(qube.name))
+            continue
+        steps.append(Unblock(qube.name))
+        have = observed.qubes.get(qube.name)
+        running = have.services if have else frozenset()
+        missing = [s for s in desired[qube.name].services if s not in running]
+        steps += [Start(qube.name, service) for service in missing]
+        if desired[qube.name].services:
+            steps.append(Await(qube.name))
+    proved = tuple(q.name for q in order if q.name in touched)
+    if proved:
+        steps.append(Prove(proved[-1], proved))
+    return steps + workstations

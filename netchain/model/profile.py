@@ -1,0 +1,164 @@
+"""A profile (TOML) becomes a Chain, or every problem in it at once.
+
+Our own small reader rather than a structuring library: a person who mends a profile must see all
+of its problems in one go, also those of the chain as a whole when single keys are bad, and each
+with its key path, the bad value and what is accepted (docs/decisions/0002-own-profile-reader.md).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from netchain.errors import Exit, NetchainError, Problem
+from netchain.model import chain as model
+from netchain.model.chain import Chain, Label, Qube, Role, Vpn
+from netchain.model.names import NAME_ACCEPTED, ChainName, QubeName
+
+SCHEMA = 1
+BACKENDS = ("netns",)
+UPLINKS = ("lab",)
+_TOP_KEYS = ("schema", "name", "backend", "uplink", "allow_discouraged", "qube")
+_QUBE_KEYS = ("name", "role", "netvm", "label", "vpn")
+_MAX_QUBES = 500
+
+_E = TypeVar("_E", bound=StrEnum)
+
+
+def parse(text: str, source: str) -> Chain:
+    """The chain that a profile describes.
+
+    Raises NetchainError with all problems (exit 2; 4 when the order of VPN and Tor is the
+    discouraged one and the profile does not say that it means it).
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise NetchainError(
+            Problem("E010", f"this is not TOML: {error}", source), Exit.USAGE
+        ) from error
+    reader = _Reader()
+    chain = reader.chain(data)
+    found = reader.problems
+    if chain is not None:
+        found = found + [p for p in model.problems(chain) if p.where not in reader.unsure]
+    if found:
+        refused = any(p.code == "E019" for p in found)
+        located = [_located(problem, source) for problem in found]
+        raise NetchainError(located, Exit.REFUSED if refused else Exit.USAGE)
+    assert chain is not None
+    return chain
+
+
+def _located(problem: Problem, source: str) -> Problem:
+    return Problem(
+        problem.code, problem.title, f"{source}: {problem.where}", problem.value,
+        problem.accepted, problem.help,
+    )  # fmt: skip
+
+
+class _Reader:
+    """Reads one profile; every problem is kept, reading goes on with what is good."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.unsure: set[str] = set()  # key paths of which nothing more can be said
+
+    def bad(self, code: str, title: str, where: str, value: Any, accepted: str) -> None:
+        shown = "" if value is None else repr(value)[:80]
+        self.problems.append(Problem(code, title, where, shown, accepted))
+        self.unsure.add(where)
+
+    def chain(self, data: Mapping[str, Any]) -> Chain | None:
+        self._unknown(data, _TOP_KEYS, "")
+        if data.get("schema") != SCHEMA:
+            self.bad("E011", "unknown schema", "schema", data.get("schema"), str(SCHEMA))
+        name = self._name(ChainName, data.get("name"), "name")
+        backend = self._choice(data.get("backend", "netns"), BACKENDS, "backend")
+        uplink = self._choice(data.get("uplink", "lab"), UPLINKS, "uplink")
+        discouraged = self._bool(data.get("allow_discouraged", False), "allow_discouraged")
+        qubes = self._qubes(data.get("qube"))
+        if not qubes:
+            return None
+        return Chain(
+            name or ChainName("unnamed"), qubes, backend, uplink, allow_discouraged=discouraged
+        )
+
+    def _qubes(self, data: Any) -> tuple[Qube, ...]:
+        if not isinstance(data, list) or not data or len(data) > _MAX_QUBES:
+            accepted = f"1 to {_MAX_QUBES} [[qube]] tables"
+            self.bad("E011", "a profile lists its qubes", "qube", data, accepted)
+            return ()
+        return tuple(self._qube(item, f"qube[{i}]", i) for i, item in enumerate(data))
+
+    def _qube(self, data: Any, where: str, index: int) -> Qube:
+        if not isinstance(data, dict):
+            self.bad("E011", "not a table", where, data, "a [[qube]] table")
+            data = {}
+        self._unknown(data, _QUBE_KEYS, f"{where}.")
+        name = self._name(QubeName, data.get("name"), f"{where}.name")
+        role = self._enum(Role, data.get("role"), f"{where}.role")
+        label = self._enum(Label, data.get("label"), f"{where}.label")
+        netvm = None
+        if "netvm" in data:
+            netvm = self._name(QubeName, data["netvm"], f"{where}.netvm")
+        if role is None:  # what a qube of unknown role may be wired to is unknown, too
+            self.unsure |= {f"{where}.netvm", f"{where}.vpn"}
+        return Qube(
+            name or QubeName(f"qube-{index}"),
+            role or Role.WORKSTATION,
+            label or Label.RED,
+            netvm,
+            self._vpn(data.get("vpn"), f"{where}.vpn"),
+        )
+
+    def _vpn(self, data: Any, where: str) -> Vpn | None:
+        if data is None:
+            return None
+        accepted = '{ config = "lab:provider-a" } or { config = "secrets/NAME.toml" }'
+        if not isinstance(data, dict) or not isinstance(data.get("config"), str):
+            self.bad("E020", "not a VPN configuration", where, data, accepted)
+            return None
+        self._unknown(data, ("config",), f"{where}.")
+        return Vpn(data["config"])
+
+    def _unknown(self, data: Mapping[str, Any], accepted: Iterable[str], prefix: str) -> None:
+        for key in data:
+            if key not in accepted:
+                close = get_close_matches(key, list(accepted), n=1)
+                hint = f"did you mean {close[0]}?" if close else ""
+                self.problems.append(
+                    Problem(
+                        "E012", "unknown key", f"{prefix}{key}", repr(key),
+                        ", ".join(accepted), hint,
+                    )
+                )  # fmt: skip
+
+    def _name(self, kind: type[_N], value: Any, where: str) -> _N | None:
+        try:
+            return kind.parse(value)
+        except ValueError:
+            title = "the name is missing" if value is None else "this is not a name"
+            self.bad("E011", title, where, value, NAME_ACCEPTED)
+            return None
+
+    def _enum(self, kind: type[_E], value: Any, where: str) -> _E | None:
+        choice = self._choice(value, [member.value for member in kind], where)
+        return kind(choice) if choice in {member.value for member in kind} else None
+
+    def _choice(self, value: Any, accepted: Iterable[str], where: str) -> str:
+        if value not in accepted:
+            title = "this key is missing" if value is None else "this value is not accepted"
+            self.bad("E011", title, where, value, ", ".join(accepted))
+        return str(value)
+
+    def _bool(self, value: Any, where: str) -> bool:
+        if not isinstance(value, bool):
+            self.bad("E011", "this value is not accepted", where, value, "true or false")
+        return value is True
+
+
+_N = TypeVar("_N", ChainName, QubeName)
