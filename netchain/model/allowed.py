@@ -198,9 +198,7 @@ def _neighbours(chain: Chain, link: Link) -> Iterator[FlowPattern]:
         yield FlowPattern("neighbours of this link", kind, Direction.DOWN, b, a)
     for direction in Direction:
         for source in (_UNSPECIFIED, _LINK_LOCAL):
-            yield FlowPattern(
-                "multicast listener reports", Kind.MLD, direction, source, _MULTICAST
-            )
+            yield FlowPattern("multicast listener reports", Kind.MLD, direction, source, _MULTICAST)
 
 
 def _ends(chain: Chain, link: Link) -> list[tuple[Address, Address]]:

@@ -81,8 +81,9 @@ class Vpn:
 
 @dataclass(frozen=True)
 class Wan:
-    """sys-net's uplink: its own addresses there and the router's."""
+    """sys-net's uplink: the port it is plugged into, its own addresses and the router's."""
 
+    port: str
     address4: IPv4Address
     gateway4: IPv4Address
     address6: IPv6Address | None = None
@@ -149,9 +150,7 @@ class Chain:
     def resolved(self, vpns: Mapping[QubeName, VpnSettings], wan: Wan | None) -> Chain:
         """The same chain with what had to be looked up: VPN settings and uplink addresses."""
         qubes = tuple(
-            replace(q, vpn=replace(q.vpn, settings=vpns[q.name]))
-            if q.vpn and q.name in vpns
-            else q
+            replace(q, vpn=replace(q.vpn, settings=vpns[q.name])) if q.vpn and q.name in vpns else q
             for q in self.qubes
         )
         return replace(self, qubes=qubes, wan=wan)
@@ -215,9 +214,7 @@ def _netvm_problems(chain: Chain, qube: Qube, where: str) -> list[Problem]:
     try:
         netvm = chain[qube.netvm]
     except KeyError:
-        return [
-            Problem("E015", "no qube has this name", where, repr(str(qube.netvm)), accepted)
-        ]
+        return [Problem("E015", "no qube has this name", where, repr(str(qube.netvm)), accepted)]
     if not netvm.provides_network:
         title = f"qube {netvm.name} does not provide network"
         return [Problem("E016", title, where, repr(str(qube.netvm)), accepted)]

@@ -149,9 +149,7 @@ def render(plan: Plan) -> str:
 def plan_up(chain: Chain, desired: Desired, observed: Observed) -> Plan:
     """The steps that turn what is observed into the chain; empty when it is there already."""
     order = chain.from_uplink()
-    touched = {
-        q.name for q in order if _differs(q, desired[q.name], observed.qubes.get(q.name))
-    }
+    touched = {q.name for q in order if _differs(q, desired[q.name], observed.qubes.get(q.name))}
     gone = [name for name in observed.qubes if name not in {q.name for q in order}]
     steps: list[Step] = list(_removals(gone, observed))
     for qube in order:

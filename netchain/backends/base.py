@@ -1,0 +1,134 @@
+"""What a backend must be able to do: the one seam between the chain and where its qubes live.
+
+Lifecycle, wiring and rules are methods of their own because a backend may have a much faster way
+than running a program; everything else inside a qube goes through `execute` (and `start_service`
+for programs that stay). The conformance suite in tests/backends holds every backend to this.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from netchain.model.allowed import Link
+from netchain.model.chain import Address, Chain
+from netchain.model.names import QubeName
+from netchain.model.observed import Observed
+
+
+class User(StrEnum):
+    """Who a program runs as inside a qube; a backend maps these to real uids."""
+
+    ROOT = "root"
+    TOR = "tor"
+    PERSON = "person"
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a program did: exit status, standard output and standard error (bytes)."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program to run once; secrets go through `stdin`, never through `argv`."""
+
+    argv: tuple[str, ...]
+    stdin: bytes = b""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A program that is kept running; `setup` is run after every start until it succeeds.
+
+    `tunnel` names a tunnel interface whose descriptor the program gets (WG_TUN_FD); `owns` lists
+    directories that are given to its user before it starts.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    user: User = User.ROOT
+    setup: tuple[Command, ...] = ()
+    tunnel: str = ""
+    owns: tuple[Path, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tunnel:
+    """A VPN's inner interface: its addresses, MTU in bytes, and whether it takes all routes."""
+
+    name: str
+    addresses: tuple[Address, ...]
+    mtu: int = 1420
+    default_route: bool = True
+
+
+@dataclass(frozen=True)
+class Uids:
+    """The numbers that rules match on; `proved` is False when one uid stands for all programs."""
+
+    tor: int
+    proved: bool
+
+
+class Backend(Protocol):
+    """All methods raise NetchainError with what the backend said when something fails."""
+
+    def observe(self, chain: Chain) -> Observed:
+        """What is there of the chain, read from the kernel or the hypervisor."""
+
+    def uids(self) -> Uids: ...
+
+    def check_rules(self, text: str) -> str:
+        """Load a rule text where it can do no harm; the canonical listing of what it became."""
+
+    def create(self, chain: Chain, qube: QubeName) -> None:
+        """Make the qube, closed (blocked.nft) before it has any link."""
+
+    def remove(self, chain: Chain, qube: QubeName) -> None: ...
+
+    def attach(self, chain: Chain, qube: QubeName) -> None:
+        """Wire the qube to its netvm, or a `net` qube to the uplink."""
+
+    def detach(self, chain: Chain, qube: QubeName) -> None: ...
+
+    def block(self, chain: Chain, qube: QubeName) -> None: ...
+
+    def unblock(self, chain: Chain, qube: QubeName) -> None: ...
+
+    def load_rules(self, chain: Chain, qube: QubeName, text: str) -> None: ...
+
+    def list_rules(self, chain: Chain, qube: QubeName) -> str:
+        """The loaded `table inet netchain`, without counters; "" when there is none."""
+
+    def add_tunnel(self, chain: Chain, qube: QubeName, tunnel: Tunnel) -> bool:
+        """Make the tunnel interface; True when the kernel itself speaks WireGuard on it."""
+
+    def start_service(self, chain: Chain, qube: QubeName, service: Service) -> None: ...
+
+    def execute(
+        self,
+        chain: Chain,
+        qube: QubeName,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout: float = 30,
+        user: User = User.ROOT,
+    ) -> Completed:
+        """Run a program in the qube to its end; NetchainError after `timeout` seconds."""
+
+    def taps(self, chain: Chain, links: Sequence[Link]) -> dict[str, socket.socket]:
+        """An armed packet socket at the netvm's end of each link, by the link's name."""
+
+    def client_end(self, chain: Chain, link: Link) -> socket.socket:
+        """A packet socket at the client's end: sends as the client would, past its own rules."""

@@ -1,0 +1,194 @@
+"""The namespaces backend: `Backend` over a keeper."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from collections.abc import Sequence
+
+from netchain.backends.base import Completed, Service, Tunnel, Uids, User
+from netchain.backends.netns import wiring
+from netchain.backends.netns.client import KeeperClient, log_path
+from netchain.model import addressing
+from netchain.model.addressing import CLIENT_MAC, NETVM_MAC, UPLINK, VIRTUAL_DNS
+from netchain.model.allowed import Link
+from netchain.model.chain import Chain, Qube, Role
+from netchain.model.names import QubeName
+from netchain.model.observed import UPLINK_PEER, Observed, ObservedQube
+from netchain.model.sysctls import sysctls
+from netchain.resources import data_dir
+from netchain.vpn.wireguard_go import tun_flags
+
+_ROLE_TABLE, _BLOCK_TABLE = "inet netchain", "inet netchain_blocked"
+
+
+class NetnsBackend:
+    """Qubes as network namespaces of one site; `router` is the node that sells the uplink."""
+
+    def __init__(self, keeper: KeeperClient, router: str) -> None:
+        self.keeper = keeper
+        self._router = router
+        self._blocked = (data_dir() / "firewall_rules" / "blocked.nft").read_text()
+
+    def observe(self, chain: Chain) -> Observed:
+        found = self.keeper.ask("observe", prefix=f"{chain.name}:")["nodes"]
+        qubes = {}
+        for node, state in found.items():
+            name = QubeName(node.partition(":")[2])
+            listing = self._list(chain, name)
+            running = (n for n, service in state["services"].items() if service["running"])
+            qubes[name] = ObservedQube(
+                blocked=f"table {_BLOCK_TABLE} " in listing,
+                rules=digest(_table(listing, _ROLE_TABLE)),
+                link=_peer(state["uplink"]),
+                services=frozenset(running),
+            )
+        return Observed(qubes)
+
+    def uids(self) -> Uids:
+        answer = self.keeper.ask("hello")
+        return Uids(answer["tor"], answer["proved"])
+
+    def check_rules(self, text: str) -> str:
+        listing: str = self.keeper.ask("check", text=text)["output"]
+        return _table(listing, _ROLE_TABLE) or listing
+
+    def create(self, chain: Chain, qube: QubeName) -> None:
+        spec = {
+            "hostname": qube,
+            "sysctls": sysctls(chain[qube].role),
+            "resolv": [str(a) for a in resolvers(chain, chain[qube])],
+            "hosts": {qube: str(addressing.address4(chain, qube))},
+            "hide": [str(self.keeper.directory.parent.parent)],
+        }
+        self.keeper.ask("create", node=_node(chain, qube), spec=spec, rules=self._blocked)
+
+    def remove(self, chain: Chain, qube: QubeName) -> None:
+        self.keeper.ask("remove", node=_node(chain, qube))
+
+    def attach(self, chain: Chain, qube: QubeName) -> None:
+        client = chain[qube]
+        if client.netvm is None:
+            assert chain.wan is not None
+            own, other = wiring.uplink_ends(chain)
+            netvm, interface = self._router, chain.wan.port
+        else:
+            own, other = wiring.client_end(chain, client), wiring.netvm_end(chain, client)
+            netvm = _node(chain, client.netvm)
+            interface = addressing.downstream_interface(chain, qube)
+        ends = [
+            {"node": netvm, "name": interface, "mac": NETVM_MAC},
+            {"node": _node(chain, qube), "name": UPLINK, "mac": CLIENT_MAC},
+        ]
+        changes = [[netvm, other], [_node(chain, qube), own]]
+        self.keeper.ask("wire", ends=ends, changes=changes)
+
+    def detach(self, chain: Chain, qube: QubeName) -> None:
+        self.keeper.ask("unwire", node=_node(chain, qube), name=UPLINK)
+
+    def block(self, chain: Chain, qube: QubeName) -> None:
+        self.load_rules(chain, qube, self._blocked)
+
+    def unblock(self, chain: Chain, qube: QubeName) -> None:
+        self.load_rules(chain, qube, f"delete table {_BLOCK_TABLE}\n")
+
+    def load_rules(self, chain: Chain, qube: QubeName, text: str) -> None:
+        self.keeper.ask("rules", node=_node(chain, qube), text=text)
+
+    def list_rules(self, chain: Chain, qube: QubeName) -> str:
+        return _table(self._list(chain, qube), _ROLE_TABLE)
+
+    def _list(self, chain: Chain, qube: QubeName) -> str:
+        answer = self.keeper.ask("rules", node=_node(chain, qube), text="list ruleset")
+        return str(answer["output"])
+
+    def add_tunnel(self, chain: Chain, qube: QubeName, tunnel: Tunnel) -> bool:
+        changes = wiring.tunnel(tunnel)
+        answer = self.keeper.ask(
+            "tunnel", node=_node(chain, qube), name=tunnel.name, changes=changes,
+            tun_flags=tun_flags(),
+        )  # fmt: skip
+        return bool(answer["kernel"])
+
+    def start_service(self, chain: Chain, qube: QubeName, service: Service) -> None:
+        start_service(self.keeper, _node(chain, qube), service)
+
+    def execute(
+        self,
+        chain: Chain,
+        qube: QubeName,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout: float = 30,
+        user: User = User.ROOT,
+    ) -> Completed:
+        return self.keeper.execute(_node(chain, qube), argv, stdin, timeout, user)
+
+    def taps(self, chain: Chain, links: Sequence[Link]) -> dict[str, socket.socket]:
+        return {link.name: self._netvm_end(chain, link) for link in links}
+
+    def _netvm_end(self, chain: Chain, link: Link) -> socket.socket:
+        if link.netvm is None:
+            assert chain.wan is not None
+            return self.packet_socket(self._router, chain.wan.port)
+        interface = addressing.downstream_interface(chain, link.client)
+        return self.packet_socket(_node(chain, link.netvm), interface)
+
+    def client_end(self, chain: Chain, link: Link) -> socket.socket:
+        return self.packet_socket(_node(chain, link.client), UPLINK)
+
+    def packet_socket(self, node: str, interface: str) -> socket.socket:
+        """An armed packet socket on any interface of the site (the lab's too)."""
+        return self.keeper.ask_socket("packet_socket", node=node, name=interface)
+
+
+def start_service(keeper: KeeperClient, node: str, service: Service) -> None:
+    """Start a supervised program in any node of the site."""
+    keeper.ask(
+        "start",
+        node=node,
+        log=str(log_path(keeper.directory, node, service.name)),
+        service={
+            "name": service.name,
+            "argv": service.argv,
+            "user": service.user,
+            "setup": [{"argv": c.argv, "stdin": c.stdin.hex()} for c in service.setup],
+            "tunnel": service.tunnel,
+            "owns": [str(path) for path in service.owns],
+            "environment": dict(service.environment),
+        },
+    )
+
+
+def resolvers(chain: Chain, qube: Qube) -> tuple[object, ...]:
+    """Who the qube asks for names: a workstation its Tor gateway, or Qubes' virtual resolvers."""
+    if qube.role is not Role.WORKSTATION or qube.netvm is None:
+        return ()
+    netvm = chain[qube.netvm]
+    if netvm.role is Role.TOR_GATEWAY:
+        return (addressing.address4(chain, netvm.name),)
+    return VIRTUAL_DNS
+
+
+def digest(listing: str) -> str:
+    """A short name for a rule listing; "" for none."""
+    return hashlib.sha256(listing.encode()).hexdigest()[:16] if listing else ""
+
+
+def _node(chain: Chain, qube: str) -> str:
+    return f"{chain.name}:{qube}"
+
+
+def _peer(alias: str) -> QubeName | None:
+    if not alias:
+        return None
+    return UPLINK_PEER if alias.startswith("uplink ") else QubeName(alias)
+
+
+def _table(listing: str, name: str) -> str:
+    """One table out of `nft list ruleset`; "" when it is not there."""
+    start = listing.find(f"table {name} {{")
+    if start < 0:
+        return ""
+    return listing[start : listing.index("\n}\n", start) + 3]

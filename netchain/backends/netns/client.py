@@ -1,0 +1,189 @@
+"""The command line's side of a keeper: one request, one answer."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from netchain import paths
+from netchain.backends.base import Completed, User
+from netchain.backends.netns import rpc, starter
+from netchain.errors import Exit, NetchainError, Problem
+
+_ANSWER_S = 30.0
+_MAX_OUTPUT = 64 << 20
+
+
+def site_dir(site: str) -> Path:
+    """The site's directory: the keeper's socket and the logs."""
+    directory = paths.runtime_dir() / "sites" / site
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return directory
+
+
+def log_path(directory: Path, node: str, service: str) -> Path:
+    """Where a service's own words go."""
+    return directory / f"{node.replace(':', '.')}.{service}.log"
+
+
+class KeeperClient:
+    """A connection to a site's keeper. Every failed request is a NetchainError."""
+
+    def __init__(self, site: str) -> None:
+        self.site = site
+        self.directory = site_dir(site)
+        self._path = self.directory / "keeper.sock"
+        self._socket = self._connect()
+
+    @classmethod
+    def start(cls, site: str) -> Self:
+        """Connect, starting the keeper when there is none (a keeper without socket is ended)."""
+        try:
+            return cls(site)
+        except NetchainError:
+            starter.kill(site)
+            directory = site_dir(site)
+            starter.start(site, directory / "keeper.sock", directory / "keeper.log")
+            return cls(site)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _connect(self) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(_ANSWER_S)
+        try:
+            sock.connect(str(self._path))
+        except OSError as error:
+            sock.close()
+            raise NetchainError(
+                Problem("E050", f"the {self.site} site is not up", help=f"netchain {self.site} up"),
+                Exit.NOT_READY,
+            ) from error
+        return sock
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """One operation of the keeper (operations.py); its answer."""
+        answer, fds = self._exchange(do, arguments)
+        for fd in fds:
+            os.close(fd)
+        return answer
+
+    def ask_socket(self, do: str, **arguments: Any) -> socket.socket:
+        """An operation that answers with an open socket."""
+        _, fds = self._exchange(do, arguments)
+        return socket.socket(fileno=fds[0])
+
+    def _exchange(self, do: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], list[int]]:
+        try:
+            rpc.send(self._socket, {"do": do, **arguments})
+            answer, fds = rpc.receive(self._socket)
+        except OSError as error:
+            raise NetchainError(
+                Problem("E051", f"the keeper of site {self.site} is gone ({error})"),
+                state="Its namespaces are gone with it: closed.",
+            ) from error
+        if "error" in answer:
+            raise NetchainError(Problem("E052", str(answer["error"])))
+        return answer, fds
+
+    def spawn(
+        self,
+        node: str,
+        argv: Sequence[str],
+        streams: tuple[int, int, int],
+        *,
+        user: User,
+        terminal: bool = False,
+        directory: str = "/",
+        environment: Mapping[str, str] | None = None,
+    ) -> Spawned:
+        """Start a program in a node on these descriptors; it ends when `Spawned` is closed."""
+        connection = self._connect()
+        message = {
+            "do": "spawn", "node": node, "argv": list(argv), "user": user, "terminal": terminal,
+            "directory": directory, "environment": environment,
+        }  # fmt: skip
+        rpc.send(connection, message, streams)
+        return Spawned(connection, argv[0])
+
+    def execute(
+        self, node: str, argv: Sequence[str], stdin: bytes, timeout: float, user: User
+    ) -> Completed:
+        """Run a program to its end and collect its output (64 MiB at most of each stream)."""
+        source = os.memfd_create("stdin")
+        os.write(source, stdin)
+        os.lseek(source, 0, os.SEEK_SET)
+        (out, out_end), (err, err_end) = os.pipe(), os.pipe()
+        try:
+            with self.spawn(node, argv, (source, out_end, err_end), user=user) as spawned:
+                for fd in (source, out_end, err_end):
+                    os.close(fd)
+                deadline = time.monotonic() + timeout
+                output = _read_both(out, err, deadline)
+                status = spawned.wait(deadline - time.monotonic()) if output else None
+        finally:
+            os.close(out)
+            os.close(err)
+        if output is None or status is None:
+            raise NetchainError(
+                Problem("E053", f"{argv[0]} in {node} did not end within {timeout:g} s"),
+                Exit.NOT_READY,
+            )
+        return Completed(status, output[0], output[1])
+
+
+class Spawned:
+    """A program that runs in a node; closing it ends the program."""
+
+    def __init__(self, connection: socket.socket, name: str) -> None:
+        self._connection = connection
+        self._name = name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def fileno(self) -> int:
+        """Readable once the program has ended."""
+        return self._connection.fileno()
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Its exit status (128 + signal when it was killed); None after `timeout` seconds."""
+        self._connection.settimeout(timeout if timeout is None else max(timeout, 0.001))
+        try:
+            answer, _ = rpc.receive(self._connection)
+        except TimeoutError:
+            return None
+        except OSError as error:
+            raise NetchainError(
+                Problem("E051", "the keeper is gone, and the program too")
+            ) from error
+        if "error" in answer:
+            raise NetchainError(Problem("E054", f"{self._name}: {answer['error']}"))
+        return int(answer["status"])
+
+
+def _read_both(out: int, err: int, deadline: float) -> tuple[bytes, bytes] | None:
+    """Both streams to their ends; None when the deadline passes or one grows too long."""
+    streams: dict[int, list[bytes]] = {out: [], err: []}
+    open_streams = {out, err}
+    total = 0
+    while open_streams:
+        readable, _, _ = select.select(open_streams, [], [], max(0, deadline - time.monotonic()))
+        if not readable or total > _MAX_OUTPUT:
+            return None
+        for fd in readable:
+            data = os.read(fd, 1 << 16)
+            total += len(data)
+            streams[fd].append(data)
+            if not data:
+                open_streams.discard(fd)
+    return b"".join(streams[out]), b"".join(streams[err])

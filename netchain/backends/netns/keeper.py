@@ -1,0 +1,202 @@
+"""The keeper: the small hypervisor of one site.
+
+Theory of operation. A site is a user namespace with everything of one uplink in it (the lab with
+the chains on it is one site). The keeper is PID 1 of the site's PID namespace: when it dies, for
+whatever reason, the kernel ends every process of the site and takes all its namespaces down, so
+the site fails closed. It holds each node's netlink socket and tunnel descriptors, supervises the
+programs, asks the rule loader (a child: libnftables can abort) and answers on a 0600 Unix socket.
+It decides nothing: plans are made and run by the command line (netchain/apply.py).
+
+One thread, one selector: every operation is short. Programs run for a client (`spawn`) end with
+the client's connection.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from netchain.backends.base import Command, User
+from netchain.backends.netns import nodes, rpc, spawn, syscalls
+from netchain.backends.netns.netlink import own_netns
+from netchain.backends.netns.nodes import Node
+from netchain.backends.netns.operations import Operations
+from netchain.backends.netns.rules import RuleLoader
+from netchain.backends.netns.services import Supervised, Supervisor
+
+MARKER = "netchain-keeper"
+_CLIENT_TIMEOUT_S = 5.0
+
+
+@dataclass
+class Running:
+    """A program that runs for a client, and ends with the client's connection."""
+
+    client: socket.socket
+    process: subprocess.Popen[bytes]
+
+
+class Keeper:
+    """State of a site: nodes, services, clients."""
+
+    def __init__(self, listening: socket.socket, uids: spawn.SiteUids) -> None:
+        self.uids = uids
+        self.home = own_netns()
+        self.nodes: dict[str, Node] = {}
+        self.rules = RuleLoader()
+        self.services = Supervisor(self._spawn_service)
+        self._own_pidns = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self._running: dict[int, Running] = {}
+        self._selector = selectors.DefaultSelector()
+        self._operations = Operations(self)
+        self._stopping = False
+        self._listen(listening)
+
+    def _listen(self, listening: socket.socket) -> None:
+        woken, wake = socket.socketpair()
+        for end in (woken, wake):
+            end.setblocking(False)
+        signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+        self._wake = wake
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, lambda *_: self.stop())
+        register = self._selector.register
+        register(listening, selectors.EVENT_READ, lambda: self._accept(listening))
+        register(woken, selectors.EVENT_READ, lambda: woken.recv(4096))
+
+    def stop(self) -> None:
+        """Leave the loop; the kernel then takes the site down."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Answer until told to stop."""
+        while not self._stopping:
+            for key, _ in self._selector.select(self.services.next_due()):
+                handler: Callable[[], object] = key.data
+                handler()
+            self._reap()
+
+    def create(self, name: str, spec: dict[str, Any]) -> Node:
+        node = nodes.create(name, spec, self._own_pidns)
+        self.nodes[name] = node
+        return node
+
+    def remove(self, name: str) -> None:
+        """End every process of the node and let its network go; nothing when it is not there."""
+        node = self.nodes.pop(name, None)
+        if node is None:
+            return
+        self.services.drop(name)
+        os.kill(node.pid, signal.SIGKILL)
+        os.waitpid(node.pid, 0)
+        node.close()
+
+    def _accept(self, listening: socket.socket) -> None:
+        client, _ = listening.accept()
+        client.settimeout(_CLIENT_TIMEOUT_S)
+        self._selector.register(client, selectors.EVENT_READ, lambda: self._answer(client))
+
+    def _answer(self, client: socket.socket) -> None:
+        fds: list[int] = []
+        try:
+            message, fds = rpc.receive(client)
+            if message["do"] == "spawn":
+                self._spawn_for(client, message, fds)
+                return
+            answer, given = self._operations.run(message)
+            rpc.send(client, answer, given)
+            for fd in given:
+                os.close(fd)
+        except (OSError, ValueError):
+            self._forget(client)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _forget(self, client: socket.socket) -> None:
+        self._selector.unregister(client)
+        client.close()
+        for running in self._running.values():
+            if running.client is client and running.process.poll() is None:
+                running.process.kill()
+
+    def _spawn_for(self, client: socket.socket, message: rpc.Message, fds: list[int]) -> None:
+        try:
+            node = self.nodes[message["node"]]
+            directory = message.get("directory", "/")
+            argv = spawn.argv(
+                node.pid, message["argv"], User(message["user"]), self.uids,
+                terminal=message.get("terminal", False),
+                directory=directory if node.path(directory).is_dir() else "/",
+            )  # fmt: skip
+            process = subprocess.Popen(
+                argv, stdin=fds[0], stdout=fds[1], stderr=fds[2], env=message.get("environment")
+            )
+        except (KeyError, OSError) as error:
+            rpc.send(client, {"error": f"cannot start: {error}"})
+            return
+        self._running[process.pid] = Running(client, process)
+
+    def _spawn_service(self, s: Supervised, command: Command) -> subprocess.Popen[bytes]:
+        """Start a service (or one of its setup commands) in its node, its words going to a log."""
+        node = self.nodes[s.node]
+        setup = command.argv != s.service.argv
+        user = User.ROOT if setup else s.service.user
+        environment = {"PATH": os.environ["PATH"], **s.service.environment}
+        pass_fds = ()
+        if s.service.tunnel in node.tunnels and not setup:
+            fd = node.tunnels[s.service.tunnel]
+            environment["WG_TUN_FD"], pass_fds = str(fd), (fd,)
+        stdin = os.memfd_create("stdin")
+        os.write(stdin, command.stdin)
+        os.lseek(stdin, 0, os.SEEK_SET)
+        with s.log.open("ab") as log, os.fdopen(stdin, "rb") as source:
+            return subprocess.Popen(
+                spawn.argv(node.pid, command.argv, user, self.uids),
+                stdin=source, stdout=log, stderr=log, env=environment, pass_fds=pass_fds,
+            )  # fmt: skip
+
+    def _reap(self) -> None:
+        self.services.poll()
+        for pid, running in list(self._running.items()):
+            status = running.process.poll()
+            if status is None:
+                continue
+            del self._running[pid]
+            try:
+                rpc.send(running.client, {"status": status if status >= 0 else 128 - status})
+            except OSError:
+                continue  # the client is gone already; its connection tells so itself
+        for name, node in list(self.nodes.items()):
+            if os.waitpid(node.pid, os.WNOHANG)[0]:
+                self.services.drop(name)
+                self.nodes.pop(name).close()
+
+
+def main() -> None:
+    """`keeper MARKER SITE LISTENING_FD READY_FD UIDS`: started by starter.py, never by hand."""
+    _marker, _site, listening, ready, tor, person = sys.argv[1:7]
+    syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
+    syscalls.mount("proc", "/proc", "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV)
+    uids = spawn.SiteUids(_ids(tor), _ids(person))
+    keeper = Keeper(socket.socket(fileno=int(listening)), uids)
+    os.write(int(ready), b"ok")
+    os.close(int(ready))
+    keeper.run()
+
+
+def _ids(text: str) -> tuple[int, int] | None:
+    """`UID:GID`, or `-` for none."""
+    uid, _, gid = text.partition(":")
+    return (int(uid), int(gid)) if gid else None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Nodes: what a qube is made of on this backend.
+
+A node is one process (`sleep`, PID 1 of its own PID namespace) that holds a network, mount, UTS
+and IPC namespace. SIGCHLD is ignored before it is executed, and stays so, hence the kernel itself
+reaps whatever is orphaned there. Killing it ends every process of the node and, with the last
+descriptor, its network.
+
+Inside, /run and /tmp are empty and its own: the host's sockets of systemd-resolved, nscd, D-Bus,
+avahi and X cannot be reached; /proc and /sys show the node; resolv.conf and hosts are its own.
+sysctls are set before the node has any link, so that no link ever starts with a default;
+afterwards /proc/sys is read-only there (with a single uid its owner would be every program).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from netchain.backends.netns import syscalls
+from netchain.backends.netns.netlink import Netlink
+
+_NAMESPACES = (
+    syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
+)
+_TMPFS = syscalls.MS_NOSUID | syscalls.MS_NODEV
+_PROC = _TMPFS | syscalls.MS_NOEXEC
+
+
+@dataclass
+class Node:
+    """A living node: its PID (as the keeper sees it), namespace and kept netlink socket."""
+
+    name: str
+    pid: int
+    netns: int
+    netlink: Netlink
+    tunnels: dict[str, int] = field(default_factory=dict)
+    interfaces: dict[str, int] = field(default_factory=lambda: {"lo": 1})
+    next_index: int = 10
+
+    def new_interface(self, name: str) -> int:
+        """An interface index that nothing in this node has, remembered by the name."""
+        self.next_index += 1
+        self.interfaces[name] = self.next_index
+        return self.next_index
+
+    def path(self, inside: str) -> Path:
+        """A path inside the node, as the keeper reaches it."""
+        return Path(f"/proc/{self.pid}/root{inside}")
+
+    def close(self) -> None:
+        self.netlink.close()
+        for fd in (self.netns, *self.tunnels.values()):
+            os.close(fd)
+
+
+def create(name: str, spec: Mapping[str, Any], own_pidns: int) -> Node:
+    """A new node; `spec` has hostname, resolv (addresses), hosts (name to address), sysctls, hide.
+
+    Raises OSError with the step that failed; then nothing is left of it.
+    """
+    ready, tell = os.pipe()
+    syscalls.unshare(syscalls.CLONE_NEWPID)
+    pid = os.fork()
+    if pid == 0:
+        os.close(ready)
+        _become(name, spec, tell)
+    syscalls.setns(own_pidns, syscalls.CLONE_NEWPID)
+    os.close(tell)
+    with os.fdopen(ready, "rb") as pipe:
+        answer = pipe.read()
+    if answer != b"ok":
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise OSError(f"{name}: {answer.decode(errors='replace') or 'ended while starting'}")
+    netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    return Node(name, pid, netns, Netlink(netns))
+
+
+def within(node_netns: int, own_netns: int) -> _Within:
+    """A context in which this thread stands in the node's network namespace."""
+    return _Within(node_netns, own_netns)
+
+
+class _Within:
+    def __init__(self, there: int, back: int) -> None:
+        self._there, self._back = there, back
+
+    def __enter__(self) -> None:
+        syscalls.setns(self._there, syscalls.CLONE_NEWNET)
+
+    def __exit__(self, *_: object) -> None:
+        syscalls.setns(self._back, syscalls.CLONE_NEWNET)
+
+
+def _become(name: str, spec: Mapping[str, Any], tell: int) -> NoReturn:
+    """In the child: make the namespaces, report, and turn into the process that holds them."""
+    try:
+        signal.set_wakeup_fd(-1)
+        syscalls.unshare(_NAMESPACES)
+        syscalls.sethostname(str(spec["hostname"]))
+        _mounts(spec)
+        for key, value in spec.get("sysctls", {}).items():
+            Path("/proc/sys", key).write_text(str(value))
+        syscalls.mount("/proc/sys", "/proc/sys", flags=syscalls.MS_BIND)
+        syscalls.mount(
+            "none", "/proc/sys", flags=syscalls.MS_BIND | syscalls.MS_REMOUNT | syscalls.MS_RDONLY
+        )
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.write(tell, b"ok")
+        os.execv("/bin/sleep", [f"[netchain] {name}", "infinity"])  # noqa: S606
+    except BaseException as error:
+        os.write(tell, str(error).encode())
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def _mounts(spec: Mapping[str, Any]) -> None:
+    syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
+    syscalls.mount("proc", "/proc", "proc", _PROC)
+    syscalls.mount("sysfs", "/sys", "sysfs", _PROC)
+    resolv = Path("/etc/resolv.conf").resolve()
+    for hidden in ("/run", "/tmp", *spec.get("hide", ())):  # noqa: S108
+        if Path(hidden).is_dir():
+            mode = "1777" if hidden == "/tmp" else "0755"  # noqa: S108
+            syscalls.mount("tmpfs", hidden, "tmpfs", _TMPFS, f"mode={mode},size=64m")
+    own = Path("/run/netchain-etc")
+    own.mkdir()
+    texts = {
+        "resolv.conf": "".join(f"nameserver {a}\n" for a in spec.get("resolv", ())),
+        "hosts": "127.0.0.1 localhost\n::1 localhost\n"
+        + "".join(f"{address} {host}\n" for host, address in spec.get("hosts", {}).items()),
+    }
+    for file, text in texts.items():
+        (own / file).write_text(text)
+        (own / file).chmod(0o644)
+    if not resolv.exists():  # it pointed into the /run that is hidden now
+        resolv.parent.mkdir(parents=True, exist_ok=True)
+        resolv.touch()
+    syscalls.mount(str(own / "resolv.conf"), str(resolv), flags=syscalls.MS_BIND)
+    syscalls.mount(str(own / "hosts"), "/etc/hosts", flags=syscalls.MS_BIND)

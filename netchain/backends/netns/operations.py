@@ -1,0 +1,185 @@
+"""What a client can ask of the keeper, one method an operation.
+
+A request is `{"do": name, …}`; the answer holds the result or `{"error": words}`. Descriptors in
+an answer belong to the client afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netchain.backends.base import Command, Service, User
+from netchain.backends.netns import netlink, nodes, syscalls
+from netchain.backends.netns.rpc import Message
+from netchain.wire.tap import open_packet_socket
+
+if TYPE_CHECKING:
+    from netchain.backends.netns.keeper import Keeper
+
+Answer = tuple[Message, list[int]]
+
+
+class Operations:
+    """The keeper's operations; each raises OSError, KeyError or ValueError when it cannot."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+
+    def run(self, message: Message) -> Answer:
+        """Run one operation; never raises for what the client asked."""
+        operation = getattr(self, f"do_{message.get('do')}", None)
+        if operation is None:
+            return {"error": f"no operation {message.get('do')!r}"}, []
+        try:
+            answer: Answer = operation(message)
+        except KeyError as error:
+            return {"error": f"there is no {error.args[0]!r}"}, []
+        except (OSError, ValueError) as error:
+            return {"error": str(error)}, []
+        return answer
+
+    def do_hello(self, _: Message) -> Answer:
+        uids = self._keeper.uids
+        return {"tor": uids.tor[0] if uids.tor else 0, "proved": uids.tor is not None}, []
+
+    def do_create(self, message: Message) -> Answer:
+        """A node; `rules` are loaded before it has any link."""
+        name = message["node"]
+        if name in self._keeper.nodes:
+            raise FileExistsError(f"{name} is there already")
+        node = self._keeper.create(name, message["spec"])
+        try:
+            if message.get("rules"):
+                self._keeper.rules.run(node.netns, message["rules"])
+            node.netlink.apply([{"do": "link", "index": 1}])
+        except OSError:
+            self._keeper.remove(name)
+            raise
+        return {}, []
+
+    def do_remove(self, message: Message) -> Answer:
+        self._keeper.remove(message["node"])
+        return {}, []
+
+    def do_wire(self, message: Message) -> Answer:
+        """A veth between two nodes, then the changes of each (addresses, routes, link up)."""
+        ends = []
+        for end in message["ends"]:
+            node = self._keeper.nodes[end["node"]]
+            index = node.new_interface(end["name"])
+            ends.append({**end, "netns": node.netns, "index": index})
+        first = self._keeper.nodes[ends[0]["node"]]
+        first.netlink.apply([netlink.veth(ends[0], ends[1])])
+        for name, changes in message["changes"]:
+            self._configure(name, changes)
+        return {}, []
+
+    def do_configure(self, message: Message) -> Answer:
+        self._configure(message["node"], message["changes"])
+        return {}, []
+
+    def do_unwire(self, message: Message) -> Answer:
+        node = self._keeper.nodes[message["node"]]
+        index = node.interfaces.pop(message["name"])
+        node.netlink.apply([{"do": "delete", "index": index}])
+        return {}, []
+
+    def do_tunnel(self, message: Message) -> Answer:
+        """A tunnel interface: the kernel's WireGuard where there is one, else a TUN kept here."""
+        node, name = self._keeper.nodes[message["node"]], message["name"]
+        kernel = True
+        if name not in node.interfaces:
+            kernel = self._make_tunnel(node, name, message["tun_flags"])
+            self._configure(message["node"], message["changes"])
+        return {"kernel": kernel and name not in node.tunnels}, []
+
+    def _make_tunnel(self, node: nodes.Node, name: str, tun_flags: int) -> bool:
+        index = node.new_interface(name)
+        try:
+            node.netlink.apply([{"do": "wireguard", "name": name, "index": index}])
+            return True
+        except OSError:  # EOPNOTSUPP: no WireGuard in this kernel
+            pass
+        with nodes.within(node.netns, self._keeper.home):
+            node.tunnels[name] = syscalls.open_tun(name, tun_flags)
+        path = node.path(f"/sys/class/net/{name}/ifindex")
+        node.interfaces[name] = int(path.read_text())
+        return False
+
+    def _configure(self, name: str, changes: Iterable[Mapping[str, Any]]) -> None:
+        node = self._keeper.nodes[name]
+        node.netlink.apply(
+            {**{k: v for k, v in c.items() if k != "dev"}, "index": node.interfaces[c["dev"]]}
+            if "dev" in c
+            else c
+            for c in changes
+        )
+
+    def do_rules(self, message: Message) -> Answer:
+        node = self._keeper.nodes[message["node"]]
+        output = self._keeper.rules.run(
+            node.netns, message["text"],
+            json=message.get("json", False), counters=message.get("counters", False),
+        )  # fmt: skip
+        return {"output": output}, []
+
+    def do_check(self, message: Message) -> Answer:
+        return {"output": self._keeper.rules.check(message["text"])}, []
+
+    def do_start(self, message: Message) -> Answer:
+        data = message["service"]
+        service = Service(
+            data["name"], tuple(data["argv"]), User(data["user"]),
+            tuple(Command(tuple(c["argv"]), bytes.fromhex(c["stdin"])) for c in data["setup"]),
+            data["tunnel"], tuple(Path(p) for p in data["owns"]), data["environment"],
+        )  # fmt: skip
+        ids = self._keeper.uids.tor if service.user is User.TOR else None
+        if ids is not None:
+            for path in service.owns:
+                _give(path, *ids)
+        self._keeper.services.add(message["node"], service, Path(message["log"]))
+        return {}, []
+
+    def do_stop_service(self, message: Message) -> Answer:
+        self._keeper.services.drop(message["node"], message["name"])
+        return {}, []
+
+    def do_observe(self, message: Message) -> Answer:
+        """Nodes whose name starts with the prefix: pid, uplink alias, running services."""
+        found = {}
+        for name, node in self._keeper.nodes.items():
+            if not name.startswith(message["prefix"]):
+                continue
+            alias = node.path("/sys/class/net/eth0/ifalias")
+            services = self._keeper.services.of(name)
+            found[name] = {
+                "pid": node.pid,
+                "uplink": alias.read_text().strip() if alias.exists() else "",
+                "services": {
+                    n: {"running": s.running, "starts": s.starts,
+                        "pid": s.process.pid if s.process else 0}
+                    for n, s in services.items()
+                },
+            }  # fmt: skip
+        return {"nodes": found}, []
+
+    def do_packet_socket(self, message: Message) -> Answer:
+        """An armed AF_PACKET socket on an interface of a node."""
+        node = self._keeper.nodes[message["node"]]
+        with nodes.within(node.netns, self._keeper.home):
+            sock = open_packet_socket(message["name"])
+        return {}, [sock.detach()]
+
+    def do_shutdown(self, _: Message) -> Answer:
+        self._keeper.stop()
+        return {}, []
+
+
+def _give(path: Path, uid: int, gid: int) -> None:
+    """Make a directory and all in it a user's own."""
+    for directory, names, files in os.walk(path):
+        for name in (".", *names, *files):
+            os.chown(Path(directory, name), uid, gid, follow_symlinks=False)

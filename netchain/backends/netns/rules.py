@@ -1,0 +1,68 @@
+"""The keeper's side of the rule loader: asks it, and starts a new one when it has died."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from netchain.backends.netns import rpc
+
+_DEADLINE_S = 20.0
+
+
+class RuleLoader:
+    """One nft worker process; every failure is an OSError with what nft said."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process else 0
+
+    def run(self, netns: int, text: str, *, json: bool = False, counters: bool = False) -> str:
+        """Run nft text in the namespace (one transaction); what it printed."""
+        return self._ask({"do": "run", "text": text, "json": json, "counters": counters}, [netns])
+
+    def check(self, text: str) -> str:
+        """The canonical listing of the rules that the text makes, loaded where nobody is."""
+        return self._ask({"do": "check", "text": text})
+
+    def _ask(self, message: rpc.Message, fds: Sequence[int] = ()) -> str:
+        if self._socket is None:
+            self._start()
+        assert self._socket is not None
+        try:
+            rpc.send(self._socket, message, fds)
+            answer, _ = rpc.receive(self._socket)
+        except OSError as error:
+            self.close()
+            raise OSError(f"the rule loader died ({error}); it is started again") from error
+        if "error" in answer:
+            raise OSError(f"nft: {answer['error']}")
+        return str(answer["output"])
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "netchain.backends.netns.nft_worker"]
+        with theirs:
+            self._process = subprocess.Popen(
+                [*command, str(theirs.fileno())], pass_fds=[theirs.fileno()]
+            )
+        ours.settimeout(_DEADLINE_S)
+        self._socket = ours
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._process is not None:
+            self._process.kill()
+            with contextlib.suppress(ChildProcessError):
+                self._process.wait()
+            self._process = None

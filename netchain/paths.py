@@ -1,0 +1,45 @@
+"""Where files live on this machine (docs/cli.md, "Files and environment"). All directories 0700.
+
+NETCHAIN_STATE_DIR and NETCHAIN_CONFIG_DIR move everything, for tests and for trying things out.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def runtime_dir() -> Path:
+    """Sockets, locks and logs: gone after a reboot."""
+    if "NETCHAIN_STATE_DIR" in os.environ:
+        return _made(Path(os.environ["NETCHAIN_STATE_DIR"], "run"))
+    if os.geteuid() == 0:
+        return _made(Path("/run/netchain"))
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    return _made(Path(base, "netchain") if base else Path(f"/tmp/netchain-{os.geteuid()}"))  # noqa: S108
+
+
+def state_dir() -> Path:
+    """What must outlive a reboot: Tor's data directories, the lab's keys, saved runs."""
+    if "NETCHAIN_STATE_DIR" in os.environ:
+        return _made(Path(os.environ["NETCHAIN_STATE_DIR"]))
+    if os.geteuid() == 0:
+        return _made(Path("/var/lib/netchain"))
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return _made(Path(base, "netchain"))
+
+
+def profile_dirs() -> tuple[Path, ...]:
+    """Where profiles are looked for: the user's, then the system's."""
+    if "NETCHAIN_CONFIG_DIR" in os.environ:
+        return (Path(os.environ["NETCHAIN_CONFIG_DIR"], "chains"),)
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return (Path(base, "netchain", "chains"), Path("/etc/netchain/chains"))
+
+
+def _made(path: Path) -> Path:
+    """The directory, made 0700. PermissionError when it belongs to somebody else."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.stat().st_uid != os.geteuid():
+        raise PermissionError(f"{path} belongs to another user")
+    return path

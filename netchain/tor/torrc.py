@@ -1,0 +1,53 @@
+"""sys-whonix' tor: its torrc, with the ports that Whonix uses (Whonix Dev/Whonix-Gateway).
+
+TransPort 9040 and DNSPort 5300 take what the rules redirect to them; the SocksPorts isolate
+streams (tor(1), SocksPort isolation flags), so that programs that use different ports do not share
+a circuit. The control socket is a file inside the qube, never a port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from netchain.backends.base import Service, User
+
+SERVICE = "tor"
+TRANS_PORT, DNS_PORT = 9040, 5300
+SOCKS_PORTS = (9050, *range(9100, 9110), 9150)
+_ISOLATION = "IsolateDestAddr IsolateDestPort"
+
+
+def torrc(address: IPv4Address, data: Path, extra: Iterable[str] = ()) -> str:
+    """The torrc of a Tor gateway that answers its workstations on `address`."""
+    lines = [
+        f"DataDirectory {data}",
+        f"Log notice file {data}/notices.log",
+        f"ControlSocket {control_socket(data)}",
+        "CookieAuthentication 0",
+        "ClientOnly 1",
+        "AvoidDiskWrites 0",
+        "VirtualAddrNetworkIPv4 10.192.0.0/10",
+        "AutomapHostsOnResolve 1",
+        f"TransPort {address}:{TRANS_PORT} {_ISOLATION}",
+        f"DNSPort {address}:{DNS_PORT} {_ISOLATION}",
+        *(f"SocksPort {address}:{port}{_flags(port)}" for port in SOCKS_PORTS),
+        *extra,
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _flags(port: int) -> str:
+    """9050 and 9150 are for Tor Browser, which isolates by itself with SOCKS names."""
+    return "" if port in (9050, 9150) else f" {_ISOLATION}"
+
+
+def control_socket(data: Path) -> Path:
+    return data / "control"
+
+
+def service(data: Path) -> Service:
+    """tor as a supervised program, as tor's own user where the site has one."""
+    argv = ("tor", "--defaults-torrc", "/dev/null", "-f", str(data / "torrc"), "--quiet")
+    return Service(SERVICE, argv, User.TOR, owns=(data,))

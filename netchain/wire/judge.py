@@ -1,0 +1,276 @@
+"""Judges captured frames by `allowed()`: what is not allowed on a link is a leak.
+
+Theory of operation: a timeline says in which state each qube was at each moment, as the plan's
+steps were logged. A frame is decoded, and must match a pattern of its link and direction in the
+states of its moment; during a step, in the states before it *and* after it. What cannot be parsed,
+is tagged, fragmented behind its ports or source-routed never matches. An ICMP error matches only
+when the packet that it quotes does, in the other direction.
+
+Frames that we injected ourselves are named by their exact bytes and link, and only there excused.
+Limits: the judge sees headers, sizes and WireGuard's message types; it cannot tell a forged flow
+inside an allowed pattern from a real one.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from ipaddress import ip_address
+
+from netchain.model.allowed import (
+    Direction,
+    FlowPattern,
+    Kind,
+    Link,
+    Network,
+    States,
+    allowed,
+    links,
+)
+from netchain.model.chain import Chain, QubeState
+from netchain.model.names import QubeName
+from netchain.wire.capture import Captured
+from netchain.wire.decode import decode
+from netchain.wire.flow import Flow
+
+_ARP, _IPV4, _IPV6 = 0x0806, 0x0800, 0x86DD
+_ICMP, _TCP, _UDP, _ICMP6 = 1, 6, 17, 58
+_ROUTER_ALERT = {(5,), (148,)}
+_ERRORS4, _ERRORS6 = frozenset({3, 11, 12}), frozenset({1, 2, 3, 4})
+_ECHO = {_IPV4: frozenset({0, 8}), _IPV6: frozenset({128, 129})}
+_NDP = frozenset({135, 136})
+_MLD = frozenset({131, 132, 143})
+_WIREGUARD_TYPES = frozenset({1, 2, 3, 4})
+_SOLICITED_NODE = b"\xff\x02" + bytes(9) + b"\x01\xff"
+
+
+class Timeline:
+    """In which state each qube was when; times are CLOCK_REALTIME in ns, as on frames."""
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._before: list[dict[QubeName, QubeState]] = []
+        self._after: list[dict[QubeName, QubeState]] = []
+        self._ends: list[int] = []
+        self._now: dict[QubeName, QubeState] = {}
+
+    def change(self, start_ns: int, end_ns: int, changed: States) -> None:
+        """Qubes went to these states somewhere between the two moments."""
+        before = dict(self._now)
+        self._now |= changed
+        self._starts.append(start_ns)
+        self._ends.append(end_ns)
+        self._before.append(before)
+        self._after.append(dict(self._now))
+
+    @property
+    def now(self) -> States:
+        return dict(self._now)
+
+    def at(self, time_ns: int) -> tuple[States, ...]:
+        """The states that must all allow what is seen at that moment."""
+        index = bisect.bisect_right(self._starts, time_ns) - 1
+        if index < 0:
+            return ({},)
+        if time_ns <= self._ends[index]:
+            return (self._before[index], self._after[index])
+        return (self._after[index],)
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A frame that was not allowed, and what was made of it."""
+
+    link: str
+    time_ns: int
+    direction: Direction
+    flow: Flow
+    frame: bytes
+
+    def __str__(self) -> str:
+        return f"{self.link} {self.direction}: {describe(self.flow)}"
+
+
+@dataclass(frozen=True)
+class LinkVerdict:
+    """What one link carried: all frames, and those that were not allowed."""
+
+    link: str
+    frames: int
+    leaks: tuple[Leak, ...]
+
+
+def judge(
+    chain: Chain,
+    timeline: Timeline,
+    captured: Mapping[str, Iterable[Captured]],
+    injected: Mapping[str, Collection[bytes]] | None = None,
+) -> list[LinkVerdict]:
+    """One verdict a link; taps are at the netvm's end, so what arrives there goes up."""
+    by_name = {link.name: link for link in links(chain)}
+    return [
+        _judge_link(chain, by_name[name], timeline, frames, (injected or {}).get(name, ()))
+        for name, frames in captured.items()
+    ]
+
+
+def _judge_link(
+    chain: Chain, link: Link, timeline: Timeline, frames: Iterable[Captured],
+    injected: Collection[bytes],
+) -> LinkVerdict:  # fmt: skip
+    ours = set(injected)
+    patterns: dict[frozenset[tuple[QubeName, QubeState]], tuple[FlowPattern, ...]] = {}
+
+    def patterns_for(states: States) -> tuple[FlowPattern, ...]:
+        key = frozenset(states.items())
+        if key not in patterns:
+            patterns[key] = allowed(chain, link, states)
+        return patterns[key]
+
+    leaks: list[Leak] = []
+    count = 0
+    for item in frames:
+        count += 1
+        if item.frame in ours:
+            continue
+        flow = decode(item.frame, item.link_type)
+        direction = Direction.DOWN if item.outgoing else Direction.UP
+        permitted = not item.truncated and all(
+            permits(patterns_for(states), flow, direction) for states in timeline.at(item.time_ns)
+        )
+        if not permitted:
+            leaks.append(Leak(link.name, item.time_ns, direction, flow, item.frame))
+    return LinkVerdict(link.name, count, tuple(leaks))
+
+
+def permits(patterns: Iterable[FlowPattern], flow: Flow, direction: Direction) -> bool:
+    """Whether some pattern allows the flow in that direction."""
+    if flow.problem is not None or flow.vlan or flow.fragment or flow.more_fragments:
+        return False
+    kind = kind_of(flow)
+    if kind is None or not _plain(flow, kind):
+        return False
+    patterns = tuple(patterns)
+    if kind is Kind.ICMP_ERROR:
+        quoted = flow.inner
+        return (
+            quoted is not None
+            and any(_matches(p, flow, kind) for p in patterns if p.direction is direction)
+            and _permits_quoted(patterns, quoted, direction.opposite)
+        )
+    return any(_matches(p, flow, kind) for p in patterns if p.direction is direction)
+
+
+def _permits_quoted(patterns: tuple[FlowPattern, ...], quoted: Flow, direction: Direction) -> bool:
+    """The packet that an error quotes: its head only, so its content cannot be looked at."""
+    kind = kind_of(quoted)
+    if kind is None or kind is Kind.ICMP_ERROR or quoted.fragment:
+        return False
+    return any(_matches(p, quoted, kind, quoted=True) for p in patterns if p.direction is direction)
+
+
+def kind_of(flow: Flow) -> Kind | None:
+    """What the flow is; None for everything that no pattern knows."""
+    if flow.ethertype == _ARP:
+        return Kind.ARP
+    if flow.ethertype not in (_IPV4, _IPV6):
+        return None
+    if flow.protocol == _TCP:
+        return Kind.TCP
+    if flow.protocol == _UDP:
+        return Kind.UDP
+    if flow.protocol == (_ICMP if flow.ethertype == _IPV4 else _ICMP6):
+        return _icmp_kind(flow)
+    return None
+
+
+def _icmp_kind(flow: Flow) -> Kind | None:
+    if flow.icmp_type in _ECHO[flow.ethertype]:
+        return Kind.PING
+    if flow.icmp_type in (_ERRORS4 if flow.ethertype == _IPV4 else _ERRORS6):
+        return Kind.ICMP_ERROR
+    if flow.ethertype == _IPV6 and flow.icmp_type in _NDP:
+        return Kind.NDP
+    if flow.ethertype == _IPV6 and flow.icmp_type in _MLD:
+        return Kind.MLD
+    return None
+
+
+def _plain(flow: Flow, kind: Kind) -> bool:
+    """No options and extension headers, but for MLD's router alert (RFC 3810, section 5)."""
+    if kind is Kind.MLD:
+        return flow.options in ((), *_ROUTER_ALERT) and flow.extensions in ((), (0,))
+    return not flow.options and not flow.extensions
+
+
+def _matches(pattern: FlowPattern, flow: Flow, kind: Kind, *, quoted: bool = False) -> bool:
+    if kind is Kind.UDP and pattern.kind is Kind.WIREGUARD:
+        if not quoted and not _is_wireguard(flow.payload):
+            return False
+    elif kind is not pattern.kind:
+        return False
+    if flow.source is None or flow.destination is None:
+        return False
+    if not _within(flow.source, pattern.source):
+        return False
+    if kind in (Kind.ARP, Kind.NDP):
+        return _neighbour(pattern, flow, kind)
+    return (
+        _within(flow.destination, pattern.destination)
+        and pattern.sport in (None, flow.sport)
+        and pattern.dport in (None, flow.dport)
+    )
+
+
+def _neighbour(pattern: FlowPattern, flow: Flow, kind: Kind) -> bool:
+    """About the two ends only: it asks for the other end or tells of its own address."""
+    if kind is Kind.ARP:
+        assert flow.destination is not None
+        return _within(flow.destination, pattern.destination)
+    target, destination = flow.ndp_target, flow.destination
+    if target is None or destination is None:
+        return False
+    solicited = destination == _SOLICITED_NODE + target[-3:]
+    ends = (pattern.source, pattern.destination)
+    return (solicited or _within(destination, pattern.destination)) and any(
+        _within(target, end) for end in ends
+    )
+
+
+def _is_wireguard(payload: bytes) -> bool:
+    """Message types 1 to 4 with three zero bytes (WireGuard white paper, section 5.4)."""
+    return len(payload) >= 32 and payload[0] in _WIREGUARD_TYPES and payload[1:4] == bytes(3)
+
+
+def _within(address: bytes, network: Network) -> bool:
+    length, prefix, shift = _compiled(network)
+    return len(address) == length and int.from_bytes(address) >> shift == prefix
+
+
+@cache
+def _compiled(network: Network) -> tuple[int, int, int]:
+    bits = network.max_prefixlen
+    shift = bits - network.prefixlen
+    return bits // 8, int(network.network_address) >> shift, shift
+
+
+def describe(flow: Flow) -> str:
+    """The flow as words: `TCP 10.137.0.13:443 → 198.18.7.1:9001`."""
+    if flow.problem is not None:
+        return f"cannot be parsed: {flow.problem}"
+    kind = kind_of(flow)
+    protocol = kind.value if kind else f"ethertype {flow.ethertype:#06x} protocol {flow.protocol}"
+    source, destination = _shown(flow.source, flow.sport), _shown(flow.destination, flow.dport)
+    quoted = f" quoting ({describe(flow.inner)})" if flow.inner else ""
+    return f"{protocol} {source} → {destination}{quoted}"
+
+
+def _shown(address: bytes | None, port: int | None) -> str:
+    if address is None or len(address) not in (4, 16):
+        return "?"
+    text = str(ip_address(address))
+    if port is None:
+        return text
+    return f"[{text}]:{port}" if len(address) == 16 else f"{text}:{port}"

@@ -1,0 +1,266 @@
+"""One tap for many links: hear every frame of a chain, and know when something was not heard.
+
+Theory of operation: packet sockets that were opened in the qubes' namespaces are read by one
+daemon thread, which waits on all of them with epoll and moves what they hold, in batches, into a
+`Store`. Whoever needs a verdict sends a canary last and waits for it on each link: what was sent
+before it on the same path has then been heard, without any sleep.
+
+    packet_socket   opens the sockets; what the kernel says about them
+    receiver        reads one socket: frame, time, direction, VLAN tag
+    capture         `Captured`, and the store with its waiting
+    tap             the thread, dead links, drops, injection
+
+A tap never goes deaf in silence. `failed` says why the reader ended, `dead` which links cannot be
+heard, `outages` how often a link was down, `drops` how many frames were lost. A proof of silence
+needs: not failed, no dead link, no new outage, no drops, and the canary heard on that very link.
+"""
+
+import errno
+import os
+import select
+import socket
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock, Thread
+from time import time_ns
+from types import TracebackType
+from typing import Self
+
+from netchain.wire.capture import Captured, Mark, Store
+from netchain.wire.flow import LinkType
+from netchain.wire.packet_socket import (
+    interface_of,
+    is_capturing,
+    link_type_of,
+    open_inject_socket,
+    open_packet_socket,
+    take_drops,
+)
+from netchain.wire.receiver import BATCH, Receiver
+
+__all__ = ["Captured", "Tap", "open_inject_socket", "open_packet_socket"]
+
+_ROUNDS = 8
+"""Batches that one link may bring before the other links have their turn."""
+_RECHECK_S = 0.05
+"""How often it is looked whether a link that is down is gone: the kernel does not say so."""
+_DOWN = "the interface is down"
+_GONE = "the interface is gone"
+
+
+class _Link:
+    """One socket and what became of it. Only the reader changes it, but for `drops`."""
+
+    def __init__(self, name: str, tap: socket.socket) -> None:
+        gone = interface_of(tap) == ""
+        self.name = name
+        self.link_type = LinkType.ETHERNET if gone else link_type_of(tap)
+        self.dead: str | None = _GONE if gone else None
+        self.gone = gone
+        self.down_ns = 0
+        self.outages = 0
+        self.drops = 0
+        self.socket = socket.socket(fileno=tap.detach())
+
+
+class Tap:
+    """Hears its links from the moment they are added until `close`; a context manager.
+
+    The tap takes sockets over: it detaches them from the objects passed in, and closes them.
+    """
+
+    def __init__(
+        self,
+        sockets: Mapping[str, socket.socket],
+        injectors: Mapping[str, socket.socket] | None = None,
+        memory_limit: int = 512 << 20,
+    ) -> None:
+        """Listen on `sockets` and send through `injectors`, both by link; see `add`.
+
+        `memory_limit` bounds the stored frames, in bytes; what is beyond counts as drops.
+        Raises ValueError as `add` does, and closes the sockets that it took over by then.
+        """
+        self._links: dict[int, _Link] = {}
+        self._injectors: dict[str, socket.socket] = {}
+        self._store = Store(memory_limit)
+        self._statistics = Lock()
+        self._receiver = Receiver()
+        self._failed: str | None = None
+        self._closing = False
+        self._epoll = select.epoll()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._wake, select.EPOLLIN)
+        self._reader = Thread(target=self._read, name="netchain-tap", daemon=True)
+        self._reader.start()
+        given = injectors or {}
+        try:
+            for link, tap in sockets.items():
+                self.add(link, tap, given.get(link))
+        except BaseException:
+            self.close()
+            raise
+
+    def add(self, link: str, tap: socket.socket, injector: socket.socket | None = None) -> None:
+        """Listen on `link`, too: `tap` was made by `open_packet_socket` at one end of it.
+
+        `injector` was made by `open_inject_socket` at either end. Raises ValueError for a link that
+        was added before, a socket of another kind, or an interface whose frames cannot be read.
+        """
+        if any(other.name == link for other in self._links.values()):
+            raise ValueError(f"the link {link!r} is tapped already")
+        if not is_capturing(tap):
+            raise ValueError(f"the socket of {link!r} was not made by open_packet_socket")
+        added = _Link(link, tap)
+        self._store.open(link)
+        if injector is not None:
+            self._injectors[link] = socket.socket(fileno=injector.detach())
+        descriptor = added.socket.fileno()
+        self._links[descriptor] = added
+        if added.gone:
+            self._store.end(link)
+        else:
+            self._epoll.register(descriptor, select.EPOLLIN)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def failed(self) -> str | None:
+        """Why the reader ended although nobody closed the tap; None while it listens."""
+        return self._failed
+
+    @property
+    def dead(self) -> Mapping[str, str]:
+        """Links that cannot be heard, and why. One that was down is back with its next frame."""
+        return {link.name: link.dead for link in list(self._links.values()) if link.dead}
+
+    @property
+    def outages(self) -> Mapping[str, int]:
+        """How often each link was found down or gone, or its socket in error."""
+        return {link.name: link.outages for link in list(self._links.values())}
+
+    def drops(self) -> Mapping[str, int]:
+        """Frames of each link that were lost: for want of kernel buffer, or of `memory_limit`."""
+        with self._statistics:
+            lost, links = self._store.lost(), list(self._links.values())
+            for link in links:
+                if link.socket.fileno() >= 0:
+                    link.drops += take_drops(link.socket)
+            return {link.name: link.drops + lost[link.name] for link in links}
+
+    def mark(self) -> Mark:
+        """The position behind all frames stored by now, for `frames` and `wait_for`."""
+        return self._store.mark()
+
+    def frames(self, link: str | None = None, since: Mark | None = None) -> list[Captured]:
+        """What `link` brought in the order of its arrival, or all links by time; behind `since`.
+
+        Raises KeyError for an unknown link.
+        """
+        return self._store.frames(link, since)
+
+    def clear(self) -> None:
+        """Forget the stored frames, which makes room for others; not the drops."""
+        self._store.clear()
+
+    def wait_for(
+        self,
+        wanted: bytes | Callable[[Captured], bool],
+        links: Collection[str],
+        deadline_s: float,
+        since: Mark | None = None,
+    ) -> frozenset[str]:
+        """Wait until each of `links` has brought a frame that is `wanted`, behind the mark `since`.
+
+        `wanted` is a part of the frame's bytes, or a predicate. Without `since` all stored frames
+        count, and are searched. Returns the links still missing: when `deadline_s` seconds are
+        over, or sooner when the reader has ended or no missing link can bring another frame.
+        Raises KeyError for an unknown link.
+        """
+        if isinstance(wanted, bytes):
+            needle = wanted
+            return self._store.wait_for(lambda seen: needle in seen.frame, links, deadline_s, since)
+        return self._store.wait_for(wanted, links, deadline_s, since)
+
+    def inject(self, link: str, frame: bytes) -> None:
+        """Send `frame` out of the injector of `link`, whose tap hears it like any other frame.
+
+        Raises KeyError for a link without an injector, OSError if it cannot be sent.
+        """
+        self._injectors[link].send(frame)
+
+    def close(self) -> None:
+        """Stop listening. Frames, drops and dead links can still be asked for."""
+        if self._closing:
+            return
+        self._closing = True
+        os.eventfd_write(self._wake, 1)
+        self._reader.join()
+        self.drops()
+        sockets = [link.socket for link in self._links.values()] + list(self._injectors.values())
+        # The kernel waits 15 ms for each (RCU), for all together hardly longer.
+        with ThreadPoolExecutor(max_workers=len(sockets) or 1) as pool:
+            list(pool.map(socket.socket.close, sockets))
+        self._epoll.close()
+        os.close(self._wake)
+
+    def _read(self) -> None:
+        """The reader thread."""
+        try:
+            while not self._closing:
+                self._serve()
+        except BaseException as error:
+            self._failed = f"{type(error).__name__}: {error}"
+        finally:
+            self._store.end_all()
+
+    def _serve(self) -> None:
+        down = [link for link in list(self._links.values()) if link.dead and not link.gone]
+        for descriptor, _ in self._epoll.poll(_RECHECK_S if down else None):
+            if descriptor != self._wake:
+                self._drain(self._links[descriptor])
+        self._store.wake()
+        for link in down:
+            if interface_of(link.socket) == "":
+                self._bury(link, _GONE)
+
+    def _drain(self, link: _Link) -> None:
+        """Store what waits on `link`, also behind an error: the kernel reports that one first."""
+        descriptor = link.socket.fileno()
+        for _ in range(_ROUNDS):
+            try:
+                batch = self._receiver.receive(descriptor, link.name, link.link_type)
+            except OSError as error:
+                self._note(link, error)
+                if link.gone:  # if frames are left, epoll says so again
+                    return
+                continue
+            if batch:
+                self._store.add(link.name, batch)
+                if link.dead == _DOWN and batch[-1].time_ns > link.down_ns:
+                    link.dead = None
+            if len(batch) < BATCH:
+                return
+
+    def _note(self, link: _Link, error: OSError) -> None:
+        """Record an error of the socket; one that is not known to pass is the end of the link."""
+        link.outages += 1
+        if error.errno != errno.ENETDOWN:
+            self._epoll.unregister(link.socket.fileno())
+            self._bury(link, str(error))
+        elif interface_of(link.socket) == "":
+            self._bury(link, _GONE)
+        else:
+            link.dead, link.down_ns = _DOWN, time_ns()
+
+    def _bury(self, link: _Link, reason: str) -> None:
+        link.dead, link.gone = reason, True
+        self._store.end(link.name)
