@@ -13,15 +13,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import PurePosixPath
 
-from netchain import paths
-from netchain.backends.base import Backend
-from netchain.backends.netns.backend import digest
+from netchain.backends.base import Backend, digest
 from netchain.errors import Exit, NetchainError, Problem
+from netchain.model.addressing import address4
+from netchain.model.allowed import Link
 from netchain.model.chain import Chain, Qube, QubeState, Role
 from netchain.model.names import QubeName
-from netchain.model.observed import Observed
 from netchain.model.plan import (
     Attach,
     Await,
@@ -63,11 +62,6 @@ class Site:
     timeout: float = 120.0
     say: Say = lambda _: None
     timeline: Timeline = field(default_factory=Timeline)
-
-
-def tor_data(chain: Chain, qube: QubeName) -> Path:
-    """Where a Tor gateway keeps its guards and its consensus between runs."""
-    return paths.state_dir() / "chains" / chain.name / qube / "tor"
 
 
 def services_of(qube: Qube) -> tuple[str, ...]:
@@ -112,12 +106,6 @@ def up(chain: Chain, site: Site) -> Plan:
     """
     steps = plan(chain, site)
     _run(chain, site, steps)
-    left = plan(chain, site)
-    if left:
-        site.say("closing: what was read back is not what was asked for")
-        _close(chain, site, {step.qube for step in left})
-        detail = ", ".join(str(step) for step in left[:5])
-        raise NetchainError(Problem("E071", f"read back, these differ: {detail}"), state=_CLOSED)
     return steps
 
 
@@ -135,6 +123,9 @@ def _run(chain: Chain, site: Site, steps: Plan) -> None:
         for step in steps:
             touched.add(step.qube)
             _timed(chain, site, step)
+        if steps and plan(chain, site):
+            _read_back(chain, site)
+            raise NetchainError(Problem("E071", "a workstation is still blocked"))
     except NetchainError as error:
         _close(chain, site, touched)
         raise NetchainError(error.problems, error.exit_code, _CLOSED) from error
@@ -173,6 +164,7 @@ def _act(chain: Chain, site: Site, step: Step) -> dict[QubeName, QubeState]:
             backend.load_rules(chain, name, rule_texts(chain, backend)[name])
         case Attach():
             backend.attach(chain, name)
+            site.sensor.arm(chain, Link(name, chain[name].netvm))
         case Detach():
             backend.detach(chain, name)
         case Unblock():
@@ -192,6 +184,7 @@ def _act(chain: Chain, site: Site, step: Step) -> dict[QubeName, QubeState]:
 
 
 def _prove(chain: Chain, site: Site, touched: tuple[QubeName, ...]) -> None:
+    _read_back(chain, site)
     verdict = prove(chain, site.sensor, touched, site.timeline)
     if verdict.leaks:
         found = [Problem("E080", f"leak: {leak}") for leak in verdict.leaks[:10]]
@@ -199,6 +192,14 @@ def _prove(chain: Chain, site: Site, touched: tuple[QubeName, ...]) -> None:
     if verdict.doubts:
         found = [Problem("E081", f"not proved: {doubt}") for doubt in verdict.doubts]
         raise NetchainError(found, Exit.INCONCLUSIVE)
+
+
+def _read_back(chain: Chain, site: Site) -> None:
+    """What the kernel says must be what was asked for, but for workstations still blocked."""
+    left = [s for s in plan(chain, site) if not isinstance(s, Unblock | Prove)]
+    if left:
+        detail = ", ".join(str(step) for step in left[:5])
+        raise NetchainError(Problem("E071", f"read back, these differ: {detail}"))
 
 
 def _start(chain: Chain, site: Site, qube: Qube) -> None:
@@ -221,21 +222,13 @@ def _kernel_wireguard(chain: Chain, site: Site, qube: Qube, config: WireGuard) -
         raise NetchainError(Problem("E072", f"wg: {words}", str(qube.name)))
 
 
-def _tor_files(chain: Chain, site: Site, qube: Qube) -> Path:
+def _tor_files(chain: Chain, site: Site, qube: Qube) -> PurePosixPath:
     """Write the torrc into the qube's private volume; the directory as the qube sees it."""
-    directory = tor_data(chain, qube.name)
-    inside = site.backend.private_volume(chain, qube.name) / "tor"
-    from netchain.model.addressing import address4
-
+    inside = site.backend.volume() / "tor"
     text = torrc.torrc(address4(chain, qube.name), inside, site.tor_lines)
-    done = site.backend.execute(
-        chain, qube.name, ["sh", "-c", f"mkdir -p {inside} && cat > {inside}/torrc"],
-        stdin=text.encode(),
-    )  # fmt: skip
+    script = f"mkdir -p -m 0700 {inside} && cat > {inside}/torrc"
+    done = site.backend.execute(chain, qube.name, ["sh", "-c", script], stdin=text.encode())
     if done.status:
         words = done.stderr.decode(errors="replace").strip()
-        raise NetchainError(Problem("E072", f"cannot write torrc: {words}", str(directory)))
+        raise NetchainError(Problem("E072", f"cannot write torrc: {words}", str(qube.name)))
     return inside
-
-
-__all__ = ["Observed", "Site", "desired", "down", "plan", "rule_texts", "up"]

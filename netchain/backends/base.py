@@ -7,11 +7,12 @@ for programs that stay). The conformance suite in tests/backends holds every bac
 
 from __future__ import annotations
 
+import hashlib
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Protocol
 
 from netchain.model.allowed import Link
@@ -50,7 +51,7 @@ class Service:
     """A program that is kept running; `setup` is run after every start until it succeeds.
 
     `tunnel` names a tunnel interface whose descriptor the program gets (WG_TUN_FD); `owns` lists
-    directories that are given to its user before it starts.
+    directories (as the qube sees them) that are given to its user before it starts.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Service:
     user: User = User.ROOT
     setup: tuple[Command, ...] = ()
     tunnel: str = ""
-    owns: tuple[Path, ...] = ()
+    owns: tuple[PurePosixPath, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -78,6 +79,11 @@ class Uids:
 
     tor: int
     proved: bool
+
+
+def digest(listing: str) -> str:
+    """A short name for a rule listing, to compare by; "" for none."""
+    return hashlib.sha256(listing.encode()).hexdigest()[:16] if listing else ""
 
 
 class Backend(Protocol):
@@ -126,6 +132,12 @@ class Backend(Protocol):
         user: User = User.ROOT,
     ) -> Completed:
         """Run a program in the qube to its end; NetchainError after `timeout` seconds."""
+
+    def volume(self) -> PurePosixPath:
+        """Where a qube sees its own files that outlive it (Qubes' /rw)."""
+
+    def connect(self, chain: Chain, qube: QubeName, path: PurePosixPath) -> socket.socket:
+        """A connection to a Unix socket inside the qube (tor's control socket)."""
 
     def taps(self, chain: Chain, links: Sequence[Link]) -> dict[str, socket.socket]:
         """An armed packet socket at the netvm's end of each link, by the link's name."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from stem import SocketError
+from stem import ControllerError
 from stem.control import Controller
+from stem.socket import ControlSocket
 from stem.util import log as stem_log
 
 from netchain.errors import NetchainError, Problem
@@ -23,14 +24,27 @@ class Bootstrap:
     summary: str
 
 
-class Tor:
-    """A connection to one tor. Raises NetchainError when tor does not answer."""
+class _Given(ControlSocket):  # type: ignore[misc]
+    """A control connection that somebody else has opened."""
 
-    def __init__(self, socket_path: Path) -> None:
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__()
+        self._given = connection
+        self.connect()
+
+    def _make_socket(self) -> Any:
+        return self._given
+
+
+class Tor:
+    """One tor on an open control connection. NetchainError when it does not answer."""
+
+    def __init__(self, connection: socket.socket) -> None:
         try:
-            self._controller = Controller.from_socket_file(str(socket_path))
+            self._controller = Controller(_Given(connection))
             self._controller.authenticate()
-        except (SocketError, OSError) as error:
+        except (ControllerError, OSError) as error:
+            connection.close()
             raise NetchainError(Problem("E060", f"tor does not answer: {error}")) from error
 
     def __enter__(self) -> Self:

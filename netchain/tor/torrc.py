@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from netchain.backends.base import Service, User
 
@@ -19,7 +19,7 @@ SOCKS_PORTS = (9050, *range(9100, 9110), 9150)
 _ISOLATION = "IsolateDestAddr IsolateDestPort"
 
 
-def torrc(address: IPv4Address, data: Path, extra: Iterable[str] = ()) -> str:
+def torrc(address: IPv4Address, data: PurePosixPath, extra: Iterable[str] = ()) -> str:
     """The torrc of a Tor gateway that answers its workstations on `address`."""
     lines = [
         f"DataDirectory {data}",
@@ -43,11 +43,11 @@ def _flags(port: int) -> str:
     return "" if port in (9050, 9150) else f" {_ISOLATION}"
 
 
-def control_socket(data: Path) -> Path:
+def control_socket(data: PurePosixPath) -> PurePosixPath:
     return data / "control"
 
 
-def service(data: Path) -> Service:
+def service(data: PurePosixPath) -> Service:
     """tor as a supervised program, as tor's own user where the site has one."""
     argv = ("tor", "--defaults-torrc", "/dev/null", "-f", str(data / "torrc"), "--quiet")
     return Service(SERVICE, argv, User.TOR, owns=(data,))

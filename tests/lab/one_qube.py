@@ -27,6 +27,7 @@ from netchain.backends.netns import syscalls
 
 QUBE_MAC, FAR_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
 _ALL, _MARKER = 0x0003, 0x88B5  # ETH_P_ALL; IEEE 802 local experimental ethertype 1
+_SOL_PACKET, _QDISC_BYPASS, _IPV6_FREEBIND = 263, 20, 78  # linux/if_packet.h, linux/in6.h
 _SO_MARK, _HELD_BYTES, _TIMEOUT_S = 36, 64 << 20, 20.0
 _WEAK = {
     "ipv4/ip_forward": 1,
@@ -61,6 +62,7 @@ class OneQube:
         os.sched_setaffinity(0, {min(self._affinity)})
         self._near: dict[str, socket.socket] = {}
         self._far: dict[str, socket.socket] = {}
+        self._handed: list[socket.socket] = []
         self._markers = 0
         for path, value in _WEAK.items():
             self.run("sh", "-c", f"echo {value} > /proc/sys/net/{path}")
@@ -71,7 +73,7 @@ class OneQube:
 
     def __exit__(self, *_: object) -> None:
         os.sched_setaffinity(0, self._affinity)
-        for sock in (*self._near.values(), *self._far.values(), self._control):
+        for sock in (*self._handed, self._control):
             sock.close()
         self._process.wait(_TIMEOUT_S)
 
@@ -119,6 +121,11 @@ class OneQube:
         self._far[name] = self.socket("packet", where="far", iface=far, protocol=_ALL)
         self._near[name] = self.socket("packet", iface=name, protocol=_MARKER)
 
+    def cut(self, name: str) -> None:
+        """Take a link down; nothing can be captured there any more."""
+        self.ip(f"link set {name} down")
+        del self._near[name], self._far[name]
+
     def socket(self, kind: str, where: str = "qube", **options: Any) -> socket.socket:
         """A socket in a namespace: packet, tcp, udp, tcp6, udp6, or raw (own IPv4 header).
 
@@ -128,6 +135,7 @@ class OneQube:
         _, fds = self._ask(do="socket", kind=kind, where=where, **options)
         sock = socket.socket(fileno=fds[0])
         sock.settimeout(_TIMEOUT_S)
+        self._handed.append(sock)  # closed with the qube
         return sock
 
     def send(self, frame: bytes, link: str) -> None:
@@ -210,6 +218,8 @@ def _open(spec: Mapping[str, Any]) -> socket.socket:
     if kind == "packet":
         sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _HELD_BYTES)
+        # A new veth end has no queue until the kernel's link watch comes round: send past it.
+        sock.setsockopt(_SOL_PACKET, _QDISC_BYPASS, 1)
         sock.bind((spec["iface"], spec["protocol"]))
         return sock
     if kind == "raw":
@@ -224,7 +234,7 @@ def _open(spec: Mapping[str, Any]) -> socket.socket:
     if "options" in spec:
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, bytes.fromhex(spec["options"]))
     if spec.get("freebind"):
-        sock.setsockopt(socket.IPPROTO_IPV6, 78, 1)  # IPV6_FREEBIND, open to everybody
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
     if "bind" in spec:
         sock.bind(tuple(spec["bind"]))
     if spec.get("listen"):

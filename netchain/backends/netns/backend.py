@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import socket
 from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
-from netchain.backends.base import Completed, Service, Tunnel, Uids, User
+from netchain import paths
+from netchain.backends.base import Completed, Service, Tunnel, Uids, User, digest
 from netchain.backends.netns import wiring
 from netchain.backends.netns.client import KeeperClient, log_path
 from netchain.model import addressing
@@ -16,10 +17,11 @@ from netchain.model.chain import Chain, Qube, Role
 from netchain.model.names import QubeName
 from netchain.model.observed import UPLINK_PEER, Observed, ObservedQube
 from netchain.model.sysctls import sysctls
+from netchain.nft.fill import BLOCKED_TABLE, TABLE
 from netchain.resources import data_dir
 from netchain.vpn.wireguard_go import tun_flags
 
-_ROLE_TABLE, _BLOCK_TABLE = "inet netchain", "inet netchain_blocked"
+_VOLUME = PurePosixPath("/run/rw")
 
 
 class NetnsBackend:
@@ -38,8 +40,8 @@ class NetnsBackend:
             listing = self._list(chain, name)
             running = (n for n, service in state["services"].items() if service["running"])
             qubes[name] = ObservedQube(
-                blocked=f"table {_BLOCK_TABLE} " in listing,
-                rules=digest(_table(listing, _ROLE_TABLE)),
+                blocked=f"table {BLOCKED_TABLE} " in listing,
+                rules=digest(_table(listing, TABLE)),
                 link=_peer(state["uplink"]),
                 services=frozenset(running),
             )
@@ -51,7 +53,7 @@ class NetnsBackend:
 
     def check_rules(self, text: str) -> str:
         listing: str = self.keeper.ask("check", text=text)["output"]
-        return _table(listing, _ROLE_TABLE) or listing
+        return _table(listing, TABLE) or listing
 
     def create(self, chain: Chain, qube: QubeName) -> None:
         spec = {
@@ -59,7 +61,8 @@ class NetnsBackend:
             "sysctls": sysctls(chain[qube].role),
             "resolv": [str(a) for a in resolvers(chain, chain[qube])],
             "hosts": {qube: str(addressing.address4(chain, qube))},
-            "hide": [str(self.keeper.directory.parent.parent)],
+            "binds": {str(_VOLUME): str(private_volume(chain, qube))},
+            "hide": [str(paths.runtime_dir()), str(paths.state_dir())],
         }
         self.keeper.ask("create", node=_node(chain, qube), spec=spec, rules=self._blocked)
 
@@ -90,13 +93,13 @@ class NetnsBackend:
         self.load_rules(chain, qube, self._blocked)
 
     def unblock(self, chain: Chain, qube: QubeName) -> None:
-        self.load_rules(chain, qube, f"delete table {_BLOCK_TABLE}\n")
+        self.load_rules(chain, qube, f"delete table {BLOCKED_TABLE}\n")
 
     def load_rules(self, chain: Chain, qube: QubeName, text: str) -> None:
         self.keeper.ask("rules", node=_node(chain, qube), text=text)
 
     def list_rules(self, chain: Chain, qube: QubeName) -> str:
-        return _table(self._list(chain, qube), _ROLE_TABLE)
+        return _table(self._list(chain, qube), TABLE)
 
     def _list(self, chain: Chain, qube: QubeName) -> str:
         answer = self.keeper.ask("rules", node=_node(chain, qube), text="list ruleset")
@@ -136,11 +139,18 @@ class NetnsBackend:
         return self.packet_socket(_node(chain, link.netvm), interface)
 
     def client_end(self, chain: Chain, link: Link) -> socket.socket:
-        return self.packet_socket(_node(chain, link.client), UPLINK)
+        node = _node(chain, link.client)
+        return self.keeper.ask_socket("packet_socket", node=node, name=UPLINK, inject=True)
 
     def packet_socket(self, node: str, interface: str) -> socket.socket:
         """An armed packet socket on any interface of the site (the lab's too)."""
         return self.keeper.ask_socket("packet_socket", node=node, name=interface)
+
+    def volume(self) -> PurePosixPath:
+        return _VOLUME
+
+    def connect(self, chain: Chain, qube: QubeName, path: PurePosixPath) -> socket.socket:
+        return self.keeper.ask_socket("connect", node=_node(chain, qube), path=str(path))
 
 
 def start_service(keeper: KeeperClient, node: str, service: Service) -> None:
@@ -161,6 +171,13 @@ def start_service(keeper: KeeperClient, node: str, service: Service) -> None:
     )
 
 
+def private_volume(chain: Chain, qube: QubeName) -> Path:
+    """The qube's own directory on this machine, kept between runs (Qubes' /rw)."""
+    directory = paths.state_dir() / "chains" / chain.name / qube
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return directory
+
+
 def resolvers(chain: Chain, qube: Qube) -> tuple[object, ...]:
     """Who the qube asks for names: a workstation its Tor gateway, or Qubes' virtual resolvers."""
     if qube.role is not Role.WORKSTATION or qube.netvm is None:
@@ -169,11 +186,6 @@ def resolvers(chain: Chain, qube: Qube) -> tuple[object, ...]:
     if netvm.role is Role.TOR_GATEWAY:
         return (addressing.address4(chain, netvm.name),)
     return VIRTUAL_DNS
-
-
-def digest(listing: str) -> str:
-    """A short name for a rule listing; "" for none."""
-    return hashlib.sha256(listing.encode()).hexdigest()[:16] if listing else ""
 
 
 def _node(chain: Chain, qube: str) -> str:

@@ -150,7 +150,7 @@ class Keeper:
         setup = command.argv != s.service.argv
         user = User.ROOT if setup else s.service.user
         environment = {"PATH": os.environ["PATH"], **s.service.environment}
-        pass_fds = ()
+        pass_fds: tuple[int, ...] = ()
         if s.service.tunnel in node.tunnels and not setup:
             fd = node.tunnels[s.service.tunnel]
             environment["WG_TUN_FD"], pass_fds = str(fd), (fd,)

@@ -60,7 +60,8 @@ class Node:
 
 
 def create(name: str, spec: Mapping[str, Any], own_pidns: int) -> Node:
-    """A new node; `spec` has hostname, resolv (addresses), hosts (name to address), sysctls, hide.
+    """A new node; `spec` has hostname, resolv (addresses), hosts (name to address), sysctls,
+    binds (path inside to directory here), hide (directories that it must not see).
 
     Raises OSError with the step that failed; then nothing is left of it.
     """
@@ -126,10 +127,23 @@ def _mounts(spec: Mapping[str, Any]) -> None:
     syscalls.mount("proc", "/proc", "proc", _PROC)
     syscalls.mount("sysfs", "/sys", "sysfs", _PROC)
     resolv = Path("/etc/resolv.conf").resolve()
+    # Opened now: what is bound may lie below a directory that is hidden next.
+    binds = {
+        inside: os.open(outside, os.O_PATH | os.O_CLOEXEC)
+        for inside, outside in spec.get("binds", {}).items()
+    }
     for hidden in ("/run", "/tmp", *spec.get("hide", ())):  # noqa: S108
         if Path(hidden).is_dir():
             mode = "1777" if hidden == "/tmp" else "0755"  # noqa: S108
             syscalls.mount("tmpfs", hidden, "tmpfs", _TMPFS, f"mode={mode},size=64m")
+    for inside, fd in binds.items():
+        Path(inside).mkdir(parents=True, exist_ok=True)
+        syscalls.mount(f"/proc/self/fd/{fd}", inside, flags=syscalls.MS_BIND)
+    _etc(spec, resolv)
+
+
+def _etc(spec: Mapping[str, Any], resolv: Path) -> None:
+    """The node's own resolv.conf and hosts, over the machine's."""
     own = Path("/run/netchain-etc")
     own.mkdir()
     texts = {

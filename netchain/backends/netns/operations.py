@@ -7,14 +7,16 @@ an answer belong to the client afterwards.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from netchain.backends.base import Command, Service, User
 from netchain.backends.netns import netlink, nodes, syscalls
 from netchain.backends.netns.rpc import Message
-from netchain.wire.tap import open_packet_socket
+from netchain.model.addressing import TUNNEL
+from netchain.wire.packet_socket import open_inject_socket, open_packet_socket
 
 if TYPE_CHECKING:
     from netchain.backends.netns.keeper import Keeper
@@ -134,12 +136,13 @@ class Operations:
         service = Service(
             data["name"], tuple(data["argv"]), User(data["user"]),
             tuple(Command(tuple(c["argv"]), bytes.fromhex(c["stdin"])) for c in data["setup"]),
-            data["tunnel"], tuple(Path(p) for p in data["owns"]), data["environment"],
+            data["tunnel"], tuple(PurePosixPath(p) for p in data["owns"]), data["environment"],
         )  # fmt: skip
         ids = self._keeper.uids.tor if service.user is User.TOR else None
         if ids is not None:
+            node = self._keeper.nodes[message["node"]]
             for path in service.owns:
-                _give(path, *ids)
+                _give(node.path(str(path)), *ids)
         self._keeper.services.add(message["node"], service, Path(message["log"]))
         return {}, []
 
@@ -154,23 +157,39 @@ class Operations:
             if not name.startswith(message["prefix"]):
                 continue
             alias = node.path("/sys/class/net/eth0/ifalias")
-            services = self._keeper.services.of(name)
             found[name] = {
                 "pid": node.pid,
                 "uplink": alias.read_text().strip() if alias.exists() else "",
-                "services": {
-                    n: {"running": s.running, "starts": s.starts,
-                        "pid": s.process.pid if s.process else 0}
-                    for n, s in services.items()
-                },
-            }  # fmt: skip
+                "services": self._services(name, node),
+            }
         return {"nodes": found}, []
 
+    def _services(self, name: str, node: nodes.Node) -> dict[str, Any]:
+        services = {
+            n: {"running": s.running, "starts": s.starts, "pid": s.process.pid if s.process else 0}
+            for n, s in self._keeper.services.of(name).items()
+        }
+        if TUNNEL in node.interfaces and TUNNEL not in node.tunnels:  # the kernel's own WireGuard
+            services["wireguard"] = {"running": True, "starts": 1, "pid": 0}
+        return services
+
     def do_packet_socket(self, message: Message) -> Answer:
-        """An armed AF_PACKET socket on an interface of a node."""
+        """An AF_PACKET socket on an interface of a node: armed, or with `inject` to send with."""
         node = self._keeper.nodes[message["node"]]
+        opener = open_inject_socket if message.get("inject") else open_packet_socket
         with nodes.within(node.netns, self._keeper.home):
-            sock = open_packet_socket(message["name"])
+            sock = opener(message["name"])
+        return {}, [sock.detach()]
+
+    def do_connect(self, message: Message) -> Answer:
+        """A connection to a Unix socket in a node."""
+        path = self._keeper.nodes[message["node"]].path(message["path"])
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.connect(str(path))
+        except OSError:
+            sock.close()
+            raise
         return {}, [sock.detach()]
 
     def do_shutdown(self, _: Message) -> Answer:

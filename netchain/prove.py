@@ -1,0 +1,141 @@
+"""Proves that links are closed: a canary sweep, judged by `allowed()`.
+
+Theory of operation: taps at the netvm's end of every link, armed while the chain is still closed.
+From the client's end of each touched link, past the client's own rules, packets are sent that must
+never pass its netvm: to documentation addresses, every basic protocol, IPv4 and IPv6, true and
+forged sources. Then a canary goes over every link. Clean needs: each probe was heard on its own
+link, each canary was heard, no tap failed, died, went down or dropped a frame, and nothing that
+any link carried is outside `allowed()`. Everything else is a leak or a doubt, never clean.
+
+What it does not cover: packets other than these (that is `leaktest`'s work), and the uplink's far
+side. The uplink itself gets a canary only: behind sys-net there is no rule of ours.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+from typing import Self
+
+from netchain.backends.base import Backend
+from netchain.model import addressing
+from netchain.model.addressing import CLIENT_MAC, NETVM_MAC
+from netchain.model.allowed import Link, links
+from netchain.model.chain import Address, Chain
+from netchain.model.names import QubeName
+from netchain.wire import build
+from netchain.wire.judge import Leak, LinkVerdict, Timeline, judge
+from netchain.wire.tap import Tap
+
+_CANARY_S = 5.0
+_TARGET4, _TARGET6 = IPv4Address("192.0.2.1"), IPv6Address("2001:db8:dead::1")
+_FORGED4, _FORGED6 = IPv4Address("203.0.113.77"), IPv6Address("2001:db8:beef::77")
+_PORTS = (53, 80, 443, 9001, 51820)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was heard: per link, and what keeps it from being a proof."""
+
+    links: tuple[LinkVerdict, ...]
+    doubts: tuple[str, ...]
+
+    @property
+    def leaks(self) -> tuple[Leak, ...]:
+        return tuple(leak for verdict in self.links for leak in verdict.leaks)
+
+
+@dataclass
+class Sensor:
+    """The taps of one chain, and the frames that we sent ourselves, by link."""
+
+    backend: Backend
+    tap: Tap = field(default_factory=lambda: Tap({}))
+    injected: dict[str, set[bytes]] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.tap.close()
+
+    def arm(self, chain: Chain, link: Link) -> None:
+        """Hear the link from now on; nothing to do when it is heard already."""
+        if link.name in self.injected:
+            return
+        self.injected[link.name] = set()
+        taps = self.backend.taps(chain, [link])
+        self.tap.add(link.name, taps[link.name], self.backend.client_end(chain, link))
+
+    def inject(self, link: str, frame: bytes) -> None:
+        """Send a frame as the link's client would, past its rules; the judge knows it as ours."""
+        self.injected[link].add(frame)
+        self.tap.inject(link, frame)
+
+    def settle(self) -> list[str]:
+        """A canary over every link: afterwards all that was sent before has been heard, or a doubt
+        says where not."""
+        tokens = {link: secrets.token_bytes(16) for link in self.injected}
+        for link, token in tokens.items():
+            self.inject(link, build.canary(CLIENT_MAC, NETVM_MAC, token))
+        silent = [
+            link for link, token in tokens.items() if self.tap.wait_for(token, [link], _CANARY_S)
+        ]
+        return [f"the tap on {link} did not hear its canary" for link in silent]
+
+    def doubts(self) -> list[str]:
+        """What keeps silence from being a proof."""
+        found = [f"the tap failed: {self.tap.failed}"] if self.tap.failed else []
+        found += [f"the tap on {link} is deaf: {why}" for link, why in self.tap.dead.items()]
+        found += [f"{n} frames of {link} were lost" for link, n in self.tap.drops().items() if n]
+        return found
+
+    def verdict(self, chain: Chain, timeline: Timeline) -> Verdict:
+        """All that was heard so far, judged."""
+        frames = {link: self.tap.frames(link) for link in self.injected}
+        verdicts = judge(chain, timeline, frames, self.injected)
+        return Verdict(tuple(verdicts), tuple(self.doubts()))
+
+
+def prove(
+    chain: Chain, sensor: Sensor, touched: tuple[QubeName, ...], timeline: Timeline
+) -> Verdict:
+    """Sweep the uplinks of the touched qubes; judge everything that every link carried."""
+    every = links(chain)
+    for link in every:
+        sensor.arm(chain, link)
+    swept = [link for link in every if link.netvm is not None and link.client in touched]
+    for link in swept:
+        for packet in sweep_packets(chain, link):
+            ethertype = build.ethertype_of(packet)
+            sensor.inject(link.name, build.ethernet(CLIENT_MAC, NETVM_MAC, ethertype, packet))
+    doubts = sensor.settle() + _unheard(sensor, [link.name for link in swept])
+    verdict = sensor.verdict(chain, timeline)
+    return Verdict(verdict.links, (*doubts, *verdict.doubts))
+
+
+def _unheard(sensor: Sensor, names: list[str]) -> list[str]:
+    """Links on which a probe of ours was never heard: a probe that was not sent proves nothing."""
+    found = []
+    for name in names:
+        heard = {captured.frame for captured in sensor.tap.frames(name)}
+        lost = len(sensor.injected[name] - heard)
+        if lost:
+            found.append(f"{lost} probes were not heard on {name}")
+    return found
+
+
+def sweep_packets(chain: Chain, link: Link) -> Iterator[bytes]:
+    """The packets of the sweep: true and forged source, each protocol and port, both families."""
+    pairs: tuple[tuple[tuple[Address, Address], Address], ...] = (
+        ((addressing.address4(chain, link.client), _FORGED4), _TARGET4),
+        ((addressing.address6(chain, link.client), _FORGED6), _TARGET6),
+    )
+    for sources, target in pairs:
+        for source in sources:
+            yield build.ping(source, target, b"netchain")
+            for port in _PORTS:
+                yield build.udp(source, target, 40000, port, b"netchain")
+                yield build.tcp_syn(source, target, 40000, port)

@@ -1,0 +1,74 @@
+"""Waits until a qube's services are ready, saying what it waits for.
+
+Ready is what the other side confirms: a WireGuard handshake, Tor at 100 %. A bounded poll each
+50 ms, since neither program tells of a change by itself in a form that is the same everywhere.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from netchain.backends.base import Backend
+from netchain.errors import Exit, NetchainError, Problem
+from netchain.model.chain import Chain, Qube, Role
+from netchain.tor import torrc
+from netchain.vpn import wireguard
+
+_POLL_S = 0.05
+
+
+def wait_ready(
+    chain: Chain, backend: Backend, qube: Qube, timeout: float, say: Callable[[str], None]
+) -> None:
+    """Return once the qube is ready; NetchainError (exit 3) after `timeout` seconds."""
+    ask = _vpn_progress if qube.role is Role.VPN_PROXY else tor_progress
+    deadline = time.monotonic() + timeout
+    last = ""
+    while True:
+        percent, words = ask(chain, backend, qube)
+        if words != last:
+            say(f"  {qube.name}: {words}")
+            last = words
+        if percent >= 100:
+            return
+        if time.monotonic() > deadline:
+            raise _late(qube, timeout, last)
+        time.sleep(_POLL_S)
+
+
+def _late(qube: Qube, timeout: float, last: str) -> NetchainError:
+    title = f"{qube.name} is not ready after {timeout:g} s ({last})"
+    hint = (
+        "the VPN server does not answer: another server, or is UDP blocked here?"
+        if qube.role is Role.VPN_PROXY
+        else "Tor's own words are in notices.log of the qube; is the VPN up?"
+    )
+    return NetchainError(Problem("E061", title, help=hint), Exit.NOT_READY)
+
+
+def vpn_handshake(chain: Chain, backend: Backend, qube: Qube) -> int:
+    """Seconds since 1970 of the last handshake; 0 for none, also while the program starts."""
+    done = backend.execute(chain, qube.name, wireguard.handshake_command(), timeout=10)
+    return wireguard.last_handshake(done.stdout) if done.status == 0 else 0
+
+
+def _vpn_progress(chain: Chain, backend: Backend, qube: Qube) -> tuple[int, str]:
+    if vpn_handshake(chain, backend, qube):
+        return 100, "handshake"
+    assert qube.vpn is not None and qube.vpn.settings is not None
+    endpoint = qube.vpn.settings.endpoint
+    return 0, f"waiting for a handshake with {endpoint.address}:{endpoint.port}"
+
+
+def tor_progress(chain: Chain, backend: Backend, qube: Qube) -> tuple[int, str]:
+    """Tor's bootstrap percent and phase; 0 while it does not answer yet."""
+    from netchain.tor.control import Tor  # stem takes 90 ms to import; only this needs it
+
+    try:
+        path = torrc.control_socket(backend.volume() / "tor")
+        with Tor(backend.connect(chain, qube.name, path)) as tor:
+            state = tor.bootstrap()
+    except NetchainError:
+        return 0, "waiting for tor to start"
+    return state.percent, f"tor {state.percent} % {state.summary}"
