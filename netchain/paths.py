@@ -12,7 +12,7 @@ from pathlib import Path
 def runtime_dir() -> Path:
     """Sockets, locks and logs: gone after a reboot."""
     if "NETCHAIN_STATE_DIR" in os.environ:
-        return _made(Path(os.environ["NETCHAIN_STATE_DIR"], "run"))
+        return _made(state_dir() / "run")
     if os.geteuid() == 0:
         return _made(Path("/run/netchain"))
     base = os.environ.get("XDG_RUNTIME_DIR")

@@ -22,11 +22,12 @@ from typing import Self
 from netchain.backends.base import Backend
 from netchain.model import addressing
 from netchain.model.addressing import CLIENT_MAC, NETVM_MAC
-from netchain.model.allowed import Link, links
-from netchain.model.chain import Address, Chain
+from netchain.model.allowed import Direction, Link, allowed, links
+from netchain.model.chain import Address, Chain, QubeState
 from netchain.model.names import QubeName
 from netchain.wire import build
-from netchain.wire.judge import Leak, LinkVerdict, Timeline, judge
+from netchain.wire.decode import decode
+from netchain.wire.judge import Leak, LinkVerdict, Timeline, judge, permits
 from netchain.wire.tap import Tap
 
 _CANARY_S = 5.0
@@ -108,9 +109,8 @@ def prove(
         sensor.arm(chain, link)
     swept = [link for link in every if link.netvm is not None and link.client in touched]
     for link in swept:
-        for packet in sweep_packets(chain, link):
-            ethertype = build.ethertype_of(packet)
-            sensor.inject(link.name, build.ethernet(CLIENT_MAC, NETVM_MAC, ethertype, packet))
+        for frame in sweep_frames(chain, link):
+            sensor.inject(link.name, frame)
     doubts = sensor.settle() + _unheard(sensor, [link.name for link in swept])
     verdict = sensor.verdict(chain, timeline)
     return Verdict(verdict.links, (*doubts, *verdict.doubts))
@@ -127,8 +127,18 @@ def _unheard(sensor: Sensor, names: list[str]) -> list[str]:
     return found
 
 
-def sweep_packets(chain: Chain, link: Link) -> Iterator[bytes]:
-    """The packets of the sweep: true and forged source, each protocol and port, both families."""
+def sweep_frames(chain: Chain, link: Link) -> Iterator[bytes]:
+    """Frames that may never be on the link, in no state: what is allowed there is left out."""
+    ready = {qube.name: QubeState.READY for qube in chain.qubes}
+    patterns = allowed(chain, link, ready)
+    for packet in _packets(chain, link):
+        frame = build.ethernet(CLIENT_MAC, NETVM_MAC, build.ethertype_of(packet), packet)
+        if not permits(patterns, decode(frame), Direction.UP):
+            yield frame
+
+
+def _packets(chain: Chain, link: Link) -> Iterator[bytes]:
+    """True and forged source, each protocol and port, both families."""
     pairs: tuple[tuple[tuple[Address, Address], Address], ...] = (
         ((addressing.address4(chain, link.client), _FORGED4), _TARGET4),
         ((addressing.address6(chain, link.client), _FORGED6), _TARGET6),

@@ -57,9 +57,10 @@ class Store:
         self._all_ended = False
 
     def open(self, link: str) -> None:
-        """Make room for frames of `link`, before the first one is added."""
+        """Expect frames of `link`: anew, or again after its `end`."""
         with self._changed:
-            self._frames[link] = []
+            self._frames.setdefault(link, [])
+            self._ended.discard(link)
 
     def add(self, link: str, batch: list[Captured]) -> None:
         """Keep `batch`, the next frames of `link`; without room for it, count it as lost."""

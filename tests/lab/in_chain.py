@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address
 from typing import Any
@@ -32,7 +33,9 @@ class InChain(OneQube):
         self.chain, self.me = chain, chain[name]
         self.own4 = addressing.address4(chain, name)
         self.own6 = addressing.address6(chain, name)
-        self.links = {addressing.downstream_interface(chain, c.name): c for c in chain.clients(name)}
+        self.links = {
+            addressing.downstream_interface(chain, c.name): c for c in chain.clients(name)
+        }
         self.text = rules_for(chain, self.me, facts or Facts(tor_uid=0))
         self.nft(self.text)
         self._plug()
@@ -52,7 +55,10 @@ class InChain(OneQube):
         """Own address and gateway on the uplink, IPv4 and IPv6."""
         wan, netvm = self.chain.wan, self.me.netvm
         if netvm is not None:
-            gateways = addressing.address4(self.chain, netvm), addressing.address6(self.chain, netvm)
+            gateways = (
+                addressing.address4(self.chain, netvm),
+                addressing.address6(self.chain, netvm),
+            )
             return list(zip((self.own4, self.own6), gateways, strict=True))
         assert wan is not None and wan.address6 is not None and wan.gateway6 is not None
         return [(wan.address4, wan.gateway4), (wan.address6, wan.gateway6)]
@@ -159,3 +165,18 @@ def _flow(packet: Packet) -> tuple[str, str, int, str, int]:
 def layers(data: bytes) -> Packet:
     """The IP packet in a frame, to look into."""
     return Ether(data).payload
+
+
+def sends(sock: socket.socket, address: tuple[str, int], payload: bytes = b"x") -> bool:
+    """Whether the qube's own rules let the socket send a datagram."""
+    try:
+        sock.sendto(payload, address)
+    except PermissionError:
+        return False
+    return True
+
+
+def connects(sock: socket.socket, address: tuple[str, int]) -> None:
+    """Start a TCP connection and do not wait for it."""
+    sock.setblocking(False)
+    sock.connect_ex(address)

@@ -7,7 +7,21 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from in_chain import TUNNEL, UP, WEB4, WEB6, InChain, flows, frame, ip, layers, tcp, udp
+from in_chain import (
+    TUNNEL,
+    UP,
+    WEB4,
+    WEB6,
+    InChain,
+    connects,
+    flows,
+    frame,
+    ip,
+    layers,
+    sends,
+    tcp,
+    udp,
+)
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest
 
@@ -20,7 +34,6 @@ pytestmark = pytest.mark.lab
 MARK = Facts(tor_uid=0).vpn_mark
 ENDPOINT, PORT = "198.18.7.1", 51820
 TUNNEL4, TUNNEL6, DNS4 = "10.64.0.2", "fd00:64::2", "10.64.0.1"
-Make = Callable[..., InChain]
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +57,6 @@ def vpn(chain: Chain) -> Iterator[InChain]:
 def own_socket(vpn: InChain, **options: Any) -> Any:
     """A UDP socket of the qube itself, with the VPN's mark unless told otherwise."""
     return vpn.socket("udp", **{"mark": MARK, **options})
-
-
-def sends(sock: Any, address: tuple[str, int], payload: bytes = b"x") -> bool:
-    """Whether the qube's own rules let the socket send."""
-    try:
-        sock.sendto(payload, address)
-    except PermissionError:
-        return False
-    return True
 
 
 def test_downstream_goes_into_the_tunnel_with_the_tunnels_address(vpn: InChain) -> None:
@@ -177,7 +181,9 @@ def test_spoofed_sources_are_dropped_in_silence(vpn: InChain) -> None:
 def test_only_the_marked_socket_sends_and_only_to_the_endpoint(vpn: InChain) -> None:
     marked, plain = own_socket(vpn), own_socket(vpn, mark=0)
     assert sends(marked, (ENDPOINT, PORT))
-    assert flows(vpn.seen()[UP]) == [("udp", "10.137.0.12", marked.getsockname()[1], ENDPOINT, PORT)]
+    assert flows(vpn.seen()[UP]) == [
+        ("udp", "10.137.0.12", marked.getsockname()[1], ENDPOINT, PORT)
+    ]
     assert not sends(plain, (ENDPOINT, PORT))
     for other in ((ENDPOINT, 53), ("198.18.7.2", PORT), (WEB4, 53), ("10.137.0.11", PORT)):
         vpn.ip(f"route replace {other[0]}/32 via 10.137.0.11 dev eth0 onlink")
@@ -186,9 +192,7 @@ def test_only_the_marked_socket_sends_and_only_to_the_endpoint(vpn: InChain) -> 
     vpn.tunnel_breaks()
     assert not sends(plain, ("9.9.9.9", 53))
     for kind, there in (("tcp", ENDPOINT), ("tcp6", WEB6), ("tcp", WEB4)):
-        sock = vpn.socket(kind, mark=MARK)
-        sock.setblocking(False)
-        sock.connect_ex((there, PORT))
+        connects(vpn.socket(kind, mark=MARK), (there, PORT))
     assert vpn.seen() == {}
 
 

@@ -143,10 +143,7 @@ UNDERSTOOD: dict[str, tuple[bytes, dict[str, Any]]] = {
         frame6(icmp(135, 0, payload=TARGET + bytes([1, 1]) + MAC_A), 58),
         {"icmp_type": 135, "ndp_target": TARGET},
     ),
-    "MLD report": (
-        frame6(HOP_BY_HOP + MLD2, 0),
-        {"extensions": (0,), "options": (5,), "icmp_type": 143},
-    ),
+    "MLD": (frame6(HOP_BY_HOP + MLD2, 0), {"extensions": (0,), "options": (5,), "icmp_type": 143}),
 }  # fmt: skip
 
 
@@ -208,11 +205,8 @@ REFUSED = {
     "option without end": (frame4(udp(), options=bytes([131, 9, 4, 0])), Defect.OPTIONS),
     "option of length 1": (frame4(udp(), options=bytes([7, 1, 0, 0])), Defect.OPTIONS),
     "data behind the options": (frame4(udp(), options=b"\0abc"), Defect.OPTIONS),
-    "jumbogram": (
-        frame6(bytes([17, 0, 0xC2, 4, 0, 0, 0, 20]) + udp(), 0, length=0),
-        Defect.TRAILER,
-    ),
-    "extension beyond the packet": (frame6(bytes([17, 9]) + bytes(6), 0), Defect.EXTENSION),
+    "jumbogram": (frame6(b"\x11\0\xc2\4\0\0\0\x14" + udp(), 0, length=0), Defect.TRAILER),
+    "extension too long": (frame6(bytes([17, 9]) + bytes(6), 0), Defect.EXTENSION),
     "17 extensions": (
         frame6(bytes([60, 0, 1, 4, 0, 0, 0, 0]) * 16 + bytes([17, 0, 1, 4, 0, 0, 0, 0]), 60),
         Defect.EXTENSION,
@@ -228,10 +222,7 @@ REFUSED = {
     "UDP-Lite coverage 7": (frame4(udp(length=7), 136), Defect.TRANSPORT_LENGTH),
     "half an ICMP header": (frame4(bytes(7), 1), Defect.ICMP),
     "error that quotes nothing": (frame4(icmp(3, 1), 1), Defect.IP_HEADER),
-    "error that quotes too little": (
-        frame4(icmp(3, 1, payload=QUOTE4[:27]), 1),
-        Defect.TRANSPORT_HEADER,
-    ),
+    "quote of 7 bytes": (frame4(icmp(3, 1, payload=QUOTE4[:27]), 1), Defect.TRANSPORT_HEADER),
     "quote longer than the message": (
         frame4(icmp(3, 1, bytes([0, 33, 0, 0]), QUOTE4 + bytes(94)), 1),
         Defect.ICMP,
@@ -239,10 +230,7 @@ REFUSED = {
     "solicitation without target": (frame6(icmp(135, 0, payload=TARGET[:15]), 58), Defect.NDP),
     "NDP option of length 0": (frame6(icmp(135, 0, payload=TARGET + bytes(8)), 58), Defect.NDP),
     "MLD report with data": (frame6(HOP_BY_HOP + MLD2 + b"leak", 0), Defect.MLD),
-    "MLD report of 2, holding 1": (
-        frame6(MLD2[:7] + b"\2" + MLD2[8:], 58),
-        Defect.MLD,
-    ),
+    "MLD report of 2, holding 1": (frame6(MLD2[:7] + b"\2" + MLD2[8:], 58), Defect.MLD),
     "GRE with PPP": (frame4(pack("!HHI", 0x2001, 0x880B, 0) + b"ppp", 47), Defect.TUNNEL),
     "GRE with source routes": (frame4(pack("!HHI", 0x4000, 0x0800, 0), 47), Defect.TUNNEL),
     "five packets deep": (frame4(ipv4(ipv4(ipv4(ipv4(QUOTE4, 4), 4), 4), 4), 4), Defect.DEPTH),

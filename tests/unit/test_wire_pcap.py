@@ -15,7 +15,7 @@ from netchain.wire.flow import LinkType
 from netchain.wire.pcap import PcapError, decode_pcap, encode, read_pcap, write_pcap
 
 TIME_NS = 1_760_000_000_123_456_789
-PACKET = IP(src="10.0.0.1", dst="198.51.100.7") / UDP(sport=5353, dport=51820) / b"data"
+PACKET = IP(src="10.0.0.1", dst="198.51.100.7") / UDP(sport=40000, dport=51820) / b"data"
 FRAME = Ether(src="02:00:00:00:00:0a", dst="02:00:00:00:00:0b") / PACKET
 
 HEADER = bytes.fromhex("4d3cb2a1 0200 0400 00000000 00000000 00000400 01000000")
@@ -60,7 +60,7 @@ def test_tcpdump_reads_it(tmp_path: Path, link_type: LinkType, packet: IP) -> No
     write_pcap(path, [(TIME_NS, bytes(packet))], link_type)
     command = ["tcpdump", "-n", "-tt", "--nano", "-r", str(path)]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert shown.startswith("1760000000.123456789 IP 10.0.0.1.5353 > 198.51.100.7.51820: UDP")
+    assert shown.startswith("1760000000.123456789 IP 10.0.0.1.40000 > 198.51.100.7.51820: UDP")
 
 
 def test_a_new_file_is_for_its_owner_only(tmp_path: Path) -> None:

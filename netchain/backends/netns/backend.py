@@ -62,7 +62,7 @@ class NetnsBackend:
             "resolv": [str(a) for a in resolvers(chain, chain[qube])],
             "hosts": {qube: str(addressing.address4(chain, qube))},
             "binds": {str(_VOLUME): str(private_volume(chain, qube))},
-            "hide": [str(paths.runtime_dir()), str(paths.state_dir())],
+            "hide": ["/run", "/tmp", str(paths.runtime_dir()), str(paths.state_dir())],
         }
         self.keeper.ask("create", node=_node(chain, qube), spec=spec, rules=self._blocked)
 
@@ -174,7 +174,8 @@ def start_service(keeper: KeeperClient, node: str, service: Service) -> None:
 def private_volume(chain: Chain, qube: QubeName) -> Path:
     """The qube's own directory on this machine, kept between runs (Qubes' /rw)."""
     directory = paths.state_dir() / "chains" / chain.name / qube
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o711)  # tor's own user must reach its part; the state directory is 0700
     return directory
 
 

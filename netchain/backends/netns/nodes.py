@@ -5,8 +5,8 @@ and IPC namespace. SIGCHLD is ignored before it is executed, and stays so, hence
 reaps whatever is orphaned there. Killing it ends every process of the node and, with the last
 descriptor, its network.
 
-Inside, /run and /tmp are empty and its own: the host's sockets of systemd-resolved, nscd, D-Bus,
-avahi and X cannot be reached; /proc and /sys show the node; resolv.conf and hosts are its own.
+Inside, /run (and in a qube /tmp) is empty and its own: the host's sockets of systemd-resolved,
+nscd, D-Bus, avahi and X cannot be reached; /proc and /sys show the node; resolv.conf and hosts are its own.
 sysctls are set before the node has any link, so that no link ever starts with a default;
 afterwards /proc/sys is read-only there (with a single uid its owner would be every program).
 """
@@ -132,7 +132,7 @@ def _mounts(spec: Mapping[str, Any]) -> None:
         inside: os.open(outside, os.O_PATH | os.O_CLOEXEC)
         for inside, outside in spec.get("binds", {}).items()
     }
-    for hidden in ("/run", "/tmp", *spec.get("hide", ())):  # noqa: S108
+    for hidden in spec.get("hide", ("/run",)):
         if Path(hidden).is_dir():
             mode = "1777" if hidden == "/tmp" else "0755"  # noqa: S108
             syscalls.mount("tmpfs", hidden, "tmpfs", _TMPFS, f"mode={mode},size=64m")

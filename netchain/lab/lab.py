@@ -1,0 +1,180 @@
+"""The private internet, run: router, DNS, two VPN providers, a private Tor network, a web site.
+
+`start` is idempotent: what is there already stays. The Tor client of a chain is started only when
+every relay holds a complete consensus (facts: all flakiness came from starting it earlier).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from sys import executable
+
+from netchain import paths
+from netchain.backends.base import Service
+from netchain.backends.netns import wiring
+from netchain.backends.netns.backend import NetnsBackend, start_service
+from netchain.backends.netns.client import KeeperClient
+from netchain.errors import Exit, NetchainError, Problem
+from netchain.lab import internet, tornet
+from netchain.lab.provider import Provider
+from netchain.model.chain import Chain, Role, VpnSettings, Wan
+from netchain.model.names import QubeName
+from netchain.vpn.wireguard import WireGuard
+from netchain.vpn.wireguard_go import tun_flags
+
+SITE = "lab"
+_CONSENSUS_S = 90.0
+Say = Callable[[str], None]
+_QUIET = {
+    "net/ipv6/conf/default/accept_ra": 0,
+    "net/ipv6/conf/default/addr_gen_mode": 1,
+    "net/ipv6/conf/default/dad_transmits": 0,
+}
+_FORWARD = {"net/ipv4/ip_forward": 1, "net/ipv6/conf/all/forwarding": 1}
+
+
+class Lab:
+    """The lab of this user; one at a time."""
+
+    def __init__(self, keeper: KeeperClient) -> None:
+        self.keeper = keeper
+        self.directory = paths.state_dir() / "lab"
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+
+    @classmethod
+    def start(cls, say: Say = lambda _: None) -> Lab:
+        """The lab, running; what is missing is started."""
+        lab = cls(KeeperClient.start(SITE))
+        tornet.prepare(lab.directory / "tor")
+        (lab.directory / "unbound.conf").write_text(internet.unbound_conf())
+        dns = internet.host(internet.DNS)
+        (lab.directory / "resolv.conf").write_text(f"nameserver {dns.address4}\n")
+        have = lab.nodes()
+        if internet.ROUTER not in have:
+            lab.keeper.ask(
+                "create", node=internet.ROUTER,
+                spec={"hostname": "isp", "sysctls": {**_QUIET, **_FORWARD}},
+            )  # fmt: skip
+        for host in internet.HOSTS:
+            if host.node not in have:
+                lab._create(host)
+        lab._start_services(say)
+        return lab
+
+    @classmethod
+    def attach(cls) -> Lab:
+        """The lab that is up; NetchainError (exit 3) when it is not."""
+        return cls(KeeperClient(SITE))
+
+    def nodes(self) -> dict[str, dict[str, object]]:
+        """Every node of the lab by name: pid, services."""
+        found: dict[str, dict[str, object]] = self.keeper.ask("observe", prefix="lab:")["nodes"]
+        return found
+
+    def backend(self) -> NetnsBackend:
+        return NetnsBackend(self.keeper, internet.ROUTER)
+
+    def _create(self, host: internet.Host) -> None:
+        sysctls = _QUIET | (_FORWARD if host.name in internet.PROVIDERS else {})
+        spec = {"hostname": host.name, "sysctls": sysctls}
+        self.keeper.ask("create", node=host.node, spec=spec)
+        own, router = internet.wiring(host)
+        changes = [[internet.ROUTER, router], [host.node, own]]
+        self.keeper.ask("wire", ends=internet.ends(host), changes=changes)
+
+    def _start_services(self, say: Say) -> None:
+        running = {name for name, node in self.nodes().items() if node["services"]}
+        for name in internet.PROVIDERS:
+            if internet.host(name).node not in running:
+                self._start_provider(Provider(name, self.directory))
+        dns, site = internet.host(internet.DNS), internet.host(internet.SITE)
+        unbound = ("unbound", "-d", "-c", str(self.directory / "unbound.conf"))
+        web = (executable, "-I", str(Path(__file__).with_name("site.py")))
+        for host, service in (
+            (dns, Service("unbound", unbound)),
+            (site, Service("web", web)),
+        ):
+            if host.node not in running:
+                start_service(self.keeper, host.node, service)
+        self._start_tor(running, say)
+
+    def _start_provider(self, provider: Provider) -> None:
+        node = internet.host(provider.name).node
+        self.keeper.ask("rules", node=node, text=provider.rules())
+        changes = [c for c in wiring.tunnel(provider.tunnel()) if "group" not in c]
+        changes = [{"do": "link", "dev": "wg0", "mtu": 1420}, *changes, *provider.routes()]
+        answer = self.keeper.ask(
+            "tunnel", node=node, name="wg0", changes=changes, tun_flags=tun_flags()
+        )
+        service = provider.service()
+        if answer["kernel"]:
+            setup = service.setup[0]
+            self.keeper.execute(node, setup.argv, setup.stdin, 10, service.user)
+        else:
+            start_service(self.keeper, node, service)
+
+    def _start_tor(self, running: set[str], say: Say) -> None:
+        directory = self.directory / "tor"
+        missing = [n for n in tornet.NODES if internet.host(n.name).node not in running]
+        if missing:
+            tornet.schedule(directory, time.time())
+        for node in missing:
+            file = directory / f"{node.name}.torrc"
+            file.write_text(tornet.torrc(node, directory, self.directory / "resolv.conf"))
+            argv = ("tor", "--defaults-torrc", "/dev/null", "-f", str(file), "--quiet")
+            start_service(self.keeper, internet.host(node.name).node, Service("tor", argv))
+        self._await_consensus(directory, say)
+
+    def _await_consensus(self, directory: Path, say: Say) -> None:
+        deadline = time.monotonic() + _CONSENSUS_S
+        told = -1
+        while True:
+            ready = [n.name for n in tornet.NODES if tornet.consensus_complete(directory, n)]
+            if len(ready) != told:
+                say(f"  private Tor: {len(ready)} of {len(tornet.NODES)} have the consensus")
+                told = len(ready)
+            if len(ready) == len(tornet.NODES):
+                return
+            if time.monotonic() > deadline:
+                raise NetchainError(
+                    Problem("E062", f"the private Tor network agreed on nothing in {_CONSENSUS_S:g} s",
+                            help=f"notices are in {directory}; netchain lab down, then up again"),
+                    Exit.NOT_READY,
+                )  # fmt: skip
+            time.sleep(0.05)  # a bounded poll of files that tor writes
+
+    def resolve(self, chain: Chain) -> tuple[Chain, dict[QubeName, WireGuard]]:
+        """The chain with its uplink and its lab VPNs looked up, and the VPNs' secrets."""
+        wan = self._wan(chain)
+        vpns: dict[QubeName, WireGuard] = {}
+        for qube in chain.with_role(Role.VPN_PROXY):
+            assert qube.vpn is not None
+            name = qube.vpn.config.removeprefix("lab:")
+            if qube.vpn.config.startswith("lab:") and name in internet.PROVIDERS:
+                provider = Provider(name, self.directory)
+                vpns[qube.name] = provider.customer(int(wan.port.removeprefix("wan")))
+        settings: dict[QubeName, VpnSettings] = {q: vpn.settings for q, vpn in vpns.items()}
+        return chain.resolved(settings, wan), vpns
+
+    def _wan(self, chain: Chain) -> Wan:
+        """The port that the chain is plugged into, or the first free one."""
+        nodes = self.keeper.ask("observe", prefix="")["nodes"]
+        ports = {
+            name: state["uplink"].removeprefix("uplink ")
+            for name, state in nodes.items()
+            if state["uplink"].startswith("uplink ")
+        }
+        for name, port in ports.items():
+            if name.startswith(f"{chain.name}:"):
+                return internet.wan(int(port.removeprefix("wan")))
+        free = [n for n in range(internet.MAX_PORTS) if f"wan{n}" not in ports.values()]
+        if not free:
+            title = f"all {internet.MAX_PORTS} ports of the lab's router are taken"
+            raise NetchainError(Problem("E055", title, help="netchain ls; netchain down CHAIN"))
+        return internet.wan(free[0])
+
+    def tor_lines(self) -> tuple[str, ...]:
+        """What a chain's tor needs to use the lab's Tor network instead of the real one."""
+        return tornet.client_torrc_lines(self.directory / "tor")
