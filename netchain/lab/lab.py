@@ -13,7 +13,7 @@ from sys import executable
 
 from netchain import paths
 from netchain.backends.base import Service
-from netchain.backends.netns import wiring
+from netchain.backends.netns import starter, wiring
 from netchain.backends.netns.backend import NetnsBackend, start_service
 from netchain.backends.netns.client import KeeperClient
 from netchain.errors import Exit, NetchainError, Problem
@@ -21,6 +21,7 @@ from netchain.lab import internet, tornet
 from netchain.lab.provider import Provider
 from netchain.model.chain import Chain, Role, VpnSettings, Wan
 from netchain.model.names import QubeName
+from netchain.vpn import wireguard
 from netchain.vpn.wireguard import WireGuard
 from netchain.vpn.wireguard_go import tun_flags
 
@@ -33,6 +34,11 @@ _QUIET = {
     "net/ipv6/conf/default/dad_transmits": 0,
 }
 _FORWARD = {"net/ipv4/ip_forward": 1, "net/ipv6/conf/all/forwarding": 1}
+
+
+def stop() -> bool:
+    """End the lab and every chain in it, whatever state it is in; whether it was up."""
+    return starter.kill(SITE)
 
 
 class Lab:
@@ -145,18 +151,36 @@ class Lab:
                 )  # fmt: skip
             time.sleep(0.05)  # a bounded poll of files that tor writes
 
-    def resolve(self, chain: Chain) -> tuple[Chain, dict[QubeName, WireGuard]]:
-        """The chain with its uplink and its lab VPNs looked up, and the VPNs' secrets."""
+    def resolve(self, chain: Chain, base: Path) -> tuple[Chain, dict[QubeName, WireGuard]]:
+        """The chain with its uplink and its VPNs looked up, and the VPNs' secrets.
+
+        `base` is the profile's directory, in which files of VPN configurations are looked for.
+        Raises NetchainError (exit 2) with the problems of every configuration.
+        """
         wan = self._wan(chain)
+        customer = int(wan.port.removeprefix("wan"))
         vpns: dict[QubeName, WireGuard] = {}
+        problems: list[Problem] = []
         for qube in chain.with_role(Role.VPN_PROXY):
             assert qube.vpn is not None
-            name = qube.vpn.config.removeprefix("lab:")
-            if qube.vpn.config.startswith("lab:") and name in internet.PROVIDERS:
-                provider = Provider(name, self.directory)
-                vpns[qube.name] = provider.customer(int(wan.port.removeprefix("wan")))
+            try:
+                vpns[qube.name] = self._vpn(qube.vpn.config, base, customer)
+            except NetchainError as error:
+                problems += error.problems
+        if problems:
+            raise NetchainError(problems, Exit.USAGE)
         settings: dict[QubeName, VpnSettings] = {q: vpn.settings for q, vpn in vpns.items()}
         return chain.resolved(settings, wan), vpns
+
+    def _vpn(self, config: str, base: Path, customer: int) -> WireGuard:
+        name = config.removeprefix("lab:")
+        if name == config:
+            return wireguard.load(base / config)
+        if name not in internet.PROVIDERS:
+            accepted = ", ".join(f"lab:{provider}" for provider in internet.PROVIDERS)
+            raise NetchainError(Problem("E020", "the lab has no such provider", "vpn.config",
+                                        repr(config), accepted))  # fmt: skip
+        return Provider(name, self.directory).customer(customer)
 
     def _wan(self, chain: Chain) -> Wan:
         """The port that the chain is plugged into, or the first free one."""

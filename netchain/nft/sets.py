@@ -10,8 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from netchain.model import addressing
-from netchain.model.addressing import senders_behind
+from netchain.model.addressing import (
+    UPLINK,
+    address4,
+    address6,
+    downstream_interface,
+    senders_behind,
+)
 from netchain.model.chain import Address, Chain, Qube, Role, VpnSettings
 from netchain.nft.literals import IfName, Mark, Port, Protocol, Uid, Value, element
 
@@ -45,17 +50,21 @@ def sets_for(chain: Chain, qube: Qube, facts: Facts) -> Sets:
 
     Raises ValueError or TypeError when the chain or the facts hold what cannot be in a rule.
     """
+    common = _own(chain, qube) | _neighbours(chain, qube)
     match qube.role:
         case Role.WORKSTATION:
-            return _own(chain, qube) | _workstation(chain, qube)
+            return common | _upstream(chain, qube) | _workstation(chain, qube)
         case Role.TOR_GATEWAY:
-            return _own(chain, qube) | _antispoof(chain, qube) | _tor_gateway(chain, qube, facts)
+            own = _tor_gateway(chain, qube, facts)
+            return common | _upstream(chain, qube) | _antispoof(chain, qube) | own
         case Role.VPN_PROXY:
-            return _own(chain, qube) | _antispoof(chain, qube) | _vpn_proxy(chain, qube, facts)
+            own = _vpn_proxy(chain, qube, facts)
+            return common | _upstream(chain, qube) | _antispoof(chain, qube) | own
         case Role.FIREWALL:
-            return _own(chain, qube) | _antispoof(chain, qube) | _passed_on(chain, qube)
+            own = _passed_on(chain, qube)
+            return common | _upstream(chain, qube) | _antispoof(chain, qube) | own
         case Role.NET:
-            return _net(chain, qube) | _antispoof(chain, qube) | _passed_on(chain, qube)
+            return common | _wan(chain) | _antispoof(chain, qube) | _passed_on(chain, qube)
 
 
 def _set(elements: _Elements) -> frozenset[str]:
@@ -73,19 +82,35 @@ def _both(name: str, addresses: Iterable[Address]) -> dict[str, frozenset[str]]:
 
 def _addresses(chain: Chain, qubes: Iterable[Qube]) -> Iterator[Address]:
     for qube in qubes:
-        yield addressing.address4(chain, qube.name)
-        yield addressing.address6(chain, qube.name)
+        yield address4(chain, qube.name)
+        yield address6(chain, qube.name)
 
 
 def _own(chain: Chain, qube: Qube) -> dict[str, frozenset[str]]:
-    upstream = _both("upstream", _addresses(chain, chain.upstream(qube.name)))
-    return _both("self", _addresses(chain, [qube])) | upstream
+    return _both("self", _addresses(chain, [qube]))
+
+
+def _upstream(chain: Chain, qube: Qube) -> dict[str, frozenset[str]]:
+    return _both("upstream", _addresses(chain, chain.upstream(qube.name)))
+
+
+def _neighbours(chain: Chain, qube: Qube) -> dict[str, frozenset[str]]:
+    """Interface and IPv6 address of the far end of each of the qube's links."""
+    ends: list[tuple[str, IPv6Address]] = [
+        (downstream_interface(chain, client.name), address6(chain, client.name))
+        for client in chain.clients(qube.name)
+    ]
+    if qube.netvm is not None:
+        ends.append((UPLINK, address6(chain, qube.netvm)))
+    elif chain.wan is not None and chain.wan.gateway6 is not None:
+        ends.append((UPLINK, chain.wan.gateway6))
+    return {"neighbours6": _set((IfName.parse(name), address) for name, address in ends)}
 
 
 def _antispoof(chain: Chain, qube: Qube) -> dict[str, frozenset[str]]:
     """Downstream interface and source: the addresses that the qubes behind it may use."""
     pairs = [
-        (IfName.parse(addressing.downstream_interface(chain, client.name)), address)
+        (IfName.parse(downstream_interface(chain, client.name)), address)
         for client in chain.clients(qube.name)
         for address in _addresses(chain, senders_behind(chain, client))
     ]
@@ -98,7 +123,7 @@ def _antispoof(chain: Chain, qube: Qube) -> dict[str, frozenset[str]]:
 def _workstation(chain: Chain, qube: Qube) -> dict[str, frozenset[str]]:
     assert qube.netvm is not None
     if chain[qube.netvm].role is Role.TOR_GATEWAY:
-        gateway = addressing.address4(chain, qube.netvm)
+        gateway = address4(chain, qube.netvm)
         return {"out4": _set([(Protocol.TCP,)])} | _both("dns", [gateway])
     return {
         "out4": _set((protocol,) for protocol in _TO_VPN4),
@@ -108,7 +133,7 @@ def _workstation(chain: Chain, qube: Qube) -> dict[str, frozenset[str]]:
 
 def _tor_gateway(chain: Chain, qube: Qube, facts: Facts) -> dict[str, frozenset[str]]:
     return {
-        "dns4": _set([(addressing.address4(chain, qube.name),)]),
+        "dns4": _set([(address4(chain, qube.name),)]),
         "tor_uid": _set([(Uid(facts.tor_uid),)]),
     }
 
@@ -130,8 +155,8 @@ def _clients(chain: Chain, qube: Qube) -> dict[str, frozenset[str]]:
     """What each client of a VPN may send into the tunnel."""
     sets = _endpoints_of(chain, chain.clients(qube.name), "client_endpoints")
     for name, address, protocols in (
-        ("clients4", addressing.address4, _TO_VPN4),
-        ("clients6", addressing.address6, _TO_VPN6),
+        ("clients4", address4, _TO_VPN4),
+        ("clients6", address6, _TO_VPN6),
     ):
         sets[name] = _set(
             (address(chain, client.name), protocol)
@@ -146,7 +171,7 @@ def _clients(chain: Chain, qube: Qube) -> dict[str, frozenset[str]]:
 def _resolvers(chain: Chain, qube: Qube, settings: VpnSettings) -> dict[str, frozenset[str]]:
     """Workstation -> resolver; a Tor gateway asks no resolver, and relays may use port 53."""
     maps: dict[str, frozenset[str]] = {}
-    for version, address in ((4, addressing.address4), (6, addressing.address6)):
+    for version, address in ((4, address4), (6, address6)):
         resolver = next((a for a in settings.dns if a.version == version), None)
         if resolver is not None:
             maps[f"dns{version}"] = frozenset(
@@ -173,18 +198,17 @@ def _endpoints_of(chain: Chain, senders: Iterable[Qube], name: str) -> dict[str,
         if settings is None:
             continue
         version = settings.endpoint.address.version
-        address = addressing.address4 if version == 4 else addressing.address6
+        address = address4 if version == 4 else address6
         words = _set([(address(chain, sender.name), *_endpoint(settings))])
         found[f"{name}{version}"] |= words
     return found
 
 
-def _net(chain: Chain, qube: Qube) -> dict[str, frozenset[str]]:
-    own = _both("self", _addresses(chain, [qube]))
+def _wan(chain: Chain) -> dict[str, frozenset[str]]:
     if chain.wan is None:
-        return own
-    there = [a for a in (chain.wan.address4, chain.wan.address6) if a is not None]
-    return own | _both("wan", there)
+        return {}
+    there = (chain.wan.address4, chain.wan.address6)
+    return _both("wan", (address for address in there if address is not None))
 
 
 def _settings(qube: Qube) -> VpnSettings | None:

@@ -159,16 +159,26 @@ def test_upstream_opens_nothing(gateway: InChain) -> None:
         assert gateway.probe(probe, UP) == {}
 
 
-def test_answers_reach_tor(gateway: InChain) -> None:
+def test_answers_and_errors_reach_tor(gateway: InChain) -> None:
+    connects(gateway.socket("tcp"), (WEB4, 9001))
+    [syn] = gateway.seen()[UP]
+    port, seq = flows([syn])[0][2], layers(syn)[TCP].seq
+    answer = tcp(WEB4, OWN, port, 9001, flags="SA", seq=1, ack=seq + 1)
+    assert layers(gateway.probe(answer, UP)[UP][0])[TCP].flags == "A"
+    error = frame(ip(NETVM, OWN) / ICMP(type=3, code=4, nexthopmtu=1400) / layers(syn))
+    assert gateway.probe(error, UP) == {}
+    assert gateway.met("errors about tor's flows") == 1
+
+
+def test_the_kernel_sends_nothing_upstream_for_tor(gateway: InChain) -> None:
+    """A reset has no socket and so no uid."""
     tor = gateway.socket("tcp")
     connects(tor, (WEB4, 9001))
     [syn] = gateway.seen()[UP]
     port, seq = flows([syn])[0][2], layers(syn)[TCP].seq
-    error = frame(ip(NETVM, OWN) / ICMP(type=11) / layers(syn))
-    assert gateway.probe(error, UP) == {}
-    assert gateway.met("errors about tor's flows") == 1
-    answer = tcp(WEB4, OWN, port, 9001, flags="SA", seq=1, ack=seq + 1)
-    assert layers(gateway.probe(answer, UP)[UP][0])[TCP].flags == "A"
+    tor.close()
+    assert gateway.probe(tcp(WEB4, OWN, port, 9001, flags="SA", seq=1, ack=seq + 1), UP) == {}
+    assert gateway.met("only TCP, only tor's") == 1
 
 
 def test_an_answer_without_its_route_does_not_go_upstream(gateway: InChain) -> None:

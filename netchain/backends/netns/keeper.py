@@ -31,7 +31,6 @@ from netchain.backends.netns.operations import Operations
 from netchain.backends.netns.rules import RuleLoader
 from netchain.backends.netns.services import Supervised, Supervisor
 
-MARKER = "netchain-keeper"
 _CLIENT_TIMEOUT_S = 5.0
 
 

@@ -193,6 +193,11 @@ def _plan_maps() -> _Maps:
     return _Maps()
 
 
+def has_uid_range() -> bool:
+    """Whether programs of a site of this user have uids of their own."""
+    return _plan_maps().has_range
+
+
 def _on_path(program: str) -> bool:
     return any(Path(d, program).exists() for d in os.get_exec_path())
 

@@ -1,0 +1,5 @@
+"""`python -m netchain`."""
+
+from netchain.cli import main
+
+main()

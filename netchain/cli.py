@@ -1,0 +1,88 @@
+"""The command line: a table of verbs, each a module of netchain/commands loaded when it is used.
+
+Nothing heavy is imported for `--help`: pyroute2, scapy, rich and stem each cost more than the rest
+together (scripts/bench help).
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from types import FrameType
+
+import click
+
+from netchain import __version__
+from netchain.console import Console
+from netchain.errors import Exit, NetchainError, Problem
+
+VERBS = {
+    "demo": "Prove it here, offline: private internet, chain, page, who sees what",
+    "up": "Bring a chain up: plan, check, apply, prove, open",
+    "down": "Remove a chain",
+    "status": "What a chain is doing now",
+    "plan": "What `up` would change",
+    "exec": "Run a command in a qube: netchain exec CHAIN[:QUBE] -- CMD",
+    "shell": "A shell in a qube",
+    "ls": "Chains and profiles",
+    "doctor": "What is missing on this computer, and how to fix it",
+    "lab": "The private internet: up, down, status",
+}
+
+
+class _Verbs(click.Group):
+    """Loads a verb's module only when the verb is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"netchain.commands.{cmd_name}_")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(
+    cls=_Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
+@click.version_option(__version__)
+def cli() -> None:
+    """Build, switch and prove the network-qube chain that reaches Tor through a VPN.
+
+    Exit codes: 0 done, clean · 1 failed, left closed · 2 usage · 3 not up, not ready in time · 4
+    refused as unsafe · 5 something is missing · 10 leak · 12 inconclusive · 20 drift.
+    """
+
+
+def main() -> None:
+    """The program: every error in one shape, every signal with its exit code."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        status = cli.main(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except NetchainError as error:
+        Console(as_json="--json" in sys.argv).error(error)
+        sys.exit(error.exit_code)
+    except click.UsageError as error:
+        hint = error.ctx.get_usage() if error.ctx else "netchain --help"
+        problem = Problem("E001", error.format_message(), help=hint)
+        Console().error(NetchainError(problem, Exit.USAGE))
+        sys.exit(Exit.USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        print("Stopped. A chain that was being changed stays closed.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+
+
+def _terminated(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise SystemExit(143)

@@ -1,0 +1,101 @@
+"""netchain status: what a chain is doing now, read from the kernel."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from netchain import apply
+from netchain.apply import Site
+from netchain.commands import common
+from netchain.console import Console
+from netchain.errors import Exit
+from netchain.model import addressing
+from netchain.model.chain import Chain, Qube, Role
+from netchain.model.observed import ObservedQube
+from netchain.model.plan import DesiredQube, peer
+from netchain.readiness import tor_progress, vpn_handshake
+
+
+@click.command("status")
+@click.argument("chain", default=common.DEFAULT_CHAIN)
+@common.output_options
+def command(chain: str, as_json: bool, quiet: bool) -> int:
+    """Show every qube of CHAIN: address, state, netvm, and what differs from the profile."""
+    console = Console(as_json=as_json, quiet=quiet)
+    found = common.find(chain)
+    with common.site(found, console.say) as (resolved, site):
+        wanted = apply.desired(resolved, site.backend)
+        observed = site.backend.observe(resolved)
+        qubes = [
+            _qube(resolved, site, qube, wanted[qube.name], observed.qubes.get(qube.name))
+            for qube in reversed(resolved.from_uplink())
+        ]
+    is_up = all(qube["state"] == "ready" for qube in qubes)
+    verdict = "up" if is_up else "down" if not observed.qubes else "closed"
+    console.result(_text(resolved, verdict, qubes), _data(resolved, verdict, qubes))
+    return Exit.DONE if is_up else Exit.NOT_READY
+
+
+def _data(chain: Chain, verdict: str, qubes: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"chain": chain.name, "backend": chain.backend, "verdict": verdict, "qubes": qubes}
+
+
+def _qube(
+    chain: Chain, site: Site, qube: Qube, want: DesiredQube, have: ObservedQube | None
+) -> dict[str, Any]:
+    differs = _differences(qube, want, have)
+    detail = _detail(chain, site, qube) if have is not None and not differs else ""
+    return {
+        "name": qube.name,
+        "role": qube.role,
+        "label": qube.label,
+        "netvm": qube.netvm,
+        "address": str(addressing.address4(chain, qube.name)),
+        "state": _state(have, differs),
+        "detail": detail,
+        "differs": differs,
+    }
+
+
+def _state(have: ObservedQube | None, differs: list[str]) -> str:
+    if have is None:
+        return "missing"
+    if have.blocked:
+        return "blocked"
+    return "degraded" if differs else "ready"
+
+
+def _differences(qube: Qube, want: DesiredQube, have: ObservedQube | None) -> list[str]:
+    if have is None:
+        return []
+    found = []
+    if have.rules != want.rules:
+        found.append("rules are not those of the profile")
+    if have.link != peer(qube):
+        found.append(f"wired to {have.link or 'nothing'}, not {peer(qube)}")
+    found += [f"{name} is not running" for name in want.services if name not in have.services]
+    return found
+
+
+def _detail(chain: Chain, site: Site, qube: Qube) -> str:
+    if qube.role is Role.TOR_GATEWAY:
+        return f"tor {tor_progress(chain, site.backend, qube)[0]} %"
+    if qube.role is Role.VPN_PROXY:
+        seen = vpn_handshake(chain, site.backend, qube)
+        return f"handshake {max(0, int(time.time()) - seen)} s ago" if seen else "no handshake"
+    return ""
+
+
+def _text(chain: Chain, verdict: str, qubes: list[dict[str, Any]]) -> str:
+    lines = [f"chain {chain.name}   {chain.backend}   {verdict}"]
+    for q in qubes:
+        words = "; ".join(q["differs"]) or q["detail"]
+        netvm = q["netvm"] or "internet"
+        lines.append(
+            f"▌{q['name']:<14.14} {q['role']:<12} {q['address']:<13} {q['state']:<9}"
+            f" → {netvm:<13} {words}".rstrip()
+        )
+    return "\n".join(lines)
