@@ -144,11 +144,9 @@ class Lab:
             if len(ready) == len(tornet.NODES):
                 return
             if time.monotonic() > deadline:
-                raise NetchainError(
-                    Problem("E062", f"the private Tor network agreed on nothing in {_CONSENSUS_S:g} s",
-                            help=f"notices are in {directory}; netchain lab down, then up again"),
-                    Exit.NOT_READY,
-                )  # fmt: skip
+                title = f"the private Tor network agreed on nothing in {_CONSENSUS_S:g} s"
+                hint = f"notices are in {directory}; netchain lab down, then up again"
+                raise NetchainError(Problem("E062", title, help=hint), Exit.NOT_READY)
             time.sleep(0.05)  # a bounded poll of files that tor writes
 
     def resolve(self, chain: Chain, base: Path) -> tuple[Chain, dict[QubeName, WireGuard]]:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from netchain.backends.base import Command, Service, Tunnel
+from netchain.backends.base import Service, Tunnel
 from netchain.lab import internet
 from netchain.model.addressing import TUNNEL
 from netchain.model.chain import Endpoint, VpnSettings
+from netchain.vpn import wireguard
 from netchain.vpn.secret import Secret
-from netchain.vpn.wireguard import SERVICE, WireGuard
+from netchain.vpn.wireguard import WireGuard
 
 _NAT = """table inet provider {
   chain dns {
@@ -106,6 +107,4 @@ class Provider:
         return _NAT.replace("DNS4", str(internet.host(internet.DNS).address4))
 
     def service(self) -> Service:
-        setup = (Command(("wg", "setconf", TUNNEL, "/dev/stdin"), self.saved_setconf()),)
-        return Service(SERVICE, ("wireguard-go", "-f", TUNNEL), setup=setup, tunnel=TUNNEL,
-                       environment={"LOG_LEVEL": "error", "WG_PROCESS_FOREGROUND": "1"})  # fmt: skip
+        return wireguard.userspace_service(self.saved_setconf())

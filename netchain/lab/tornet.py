@@ -94,9 +94,8 @@ def _start_key_making(directory: Path, node: TorNode) -> list[subprocess.Popen[b
         f"Address {node.address4}\nSocksPort 0\nGeoIPFile {directory}/empty\n"
         f"GeoIPv6File {directory}/empty\n"
     )
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     command = ["tor", "--list-fingerprint", "--quiet", "--defaults-torrc", "/dev/null"]
-    started = [subprocess.Popen([*command, "-f", str(torrc_file)], **quiet)]
+    started = [_quietly([*command, "-f", str(torrc_file)])]
     if node.kind == "authority":
         passphrase = os.memfd_create("passphrase")
         os.write(passphrase, secrets.token_hex(16).encode() + b"\n")
@@ -105,9 +104,15 @@ def _start_key_making(directory: Path, node: TorNode) -> list[subprocess.Popen[b
         argv += ["-i", str(keys / "identity"), "-s", str(keys / "authority_signing_key")]
         argv += ["-c", str(keys / "authority_certificate")]
         argv += ["-a", f"{node.address4}:{node.dirport}", "--passphrase-fd", str(passphrase)]
-        started.append(subprocess.Popen(argv, pass_fds=[passphrase], **quiet))
+        started.append(_quietly(argv, passphrase))
         os.close(passphrase)
     return started
+
+
+def _quietly(argv: list[str], *fds: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        argv, pass_fds=fds, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 def _identity(directory: Path, node: TorNode) -> dict[str, str]:

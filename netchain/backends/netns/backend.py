@@ -21,6 +21,7 @@ from netchain.nft.fill import BLOCKED_TABLE, TABLE
 from netchain.resources import data_dir
 from netchain.vpn.wireguard_go import tun_flags
 
+_SHARED = ("/run", "/tmp")  # noqa: S108 - other programs' sockets are there
 _VOLUME = PurePosixPath("/run/rw")
 
 
@@ -62,7 +63,7 @@ class NetnsBackend:
             "resolv": [str(a) for a in resolvers(chain, chain[qube])],
             "hosts": {qube: str(addressing.address4(chain, qube))},
             "binds": {str(_VOLUME): str(private_volume(chain, qube))},
-            "hide": ["/run", "/tmp", str(paths.runtime_dir()), str(paths.state_dir())],
+            "hide": [*_SHARED, str(paths.runtime_dir()), str(paths.state_dir())],
         }
         self.keeper.ask("create", node=_node(chain, qube), spec=spec, rules=self._blocked)
 

@@ -94,8 +94,26 @@ class Keeper:
             return
         self.services.drop(name)
         os.kill(node.pid, signal.SIGKILL)
-        os.waitpid(node.pid, 0)
+        # Orphans of the node are ours to reap (their nsenter is dead): its end waits for them.
+        while self._reap_one(os.WEXITED) != node.pid:
+            pass
         node.close()
+
+    def _reap_one(self, options: int) -> int:
+        """Reap one ended child and return its PID; 0 when (with WNOHANG) there is none.
+
+        A child that somebody holds as a Popen is reaped through it, so that its status is kept.
+        """
+        ended = os.waitid(os.P_ALL, 0, options | os.WNOWAIT)
+        if ended is None:
+            return 0
+        held = [*self.services.processes(), *(r.process for r in self._running.values())]
+        for process in [*held, *self.rules.processes()]:
+            if process.pid == ended.si_pid:
+                process.poll()
+                return process.pid
+        os.waitpid(ended.si_pid, 0)
+        return ended.si_pid
 
     def _accept(self, listening: socket.socket) -> None:
         client, _ = listening.accept()
@@ -163,6 +181,9 @@ class Keeper:
             )  # fmt: skip
 
     def _reap(self) -> None:
+        gone = set()
+        while pid := self._reap_one(os.WEXITED | os.WNOHANG):
+            gone.add(pid)
         self.services.poll()
         for pid, running in list(self._running.items()):
             status = running.process.poll()
@@ -174,7 +195,7 @@ class Keeper:
             except OSError:
                 continue  # the client is gone already; its connection tells so itself
         for name, node in list(self.nodes.items()):
-            if os.waitpid(node.pid, os.WNOHANG)[0]:
+            if node.pid in gone:
                 self.services.drop(name)
                 self.nodes.pop(name).close()
 

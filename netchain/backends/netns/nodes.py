@@ -6,7 +6,8 @@ reaps whatever is orphaned there. Killing it ends every process of the node and,
 descriptor, its network.
 
 Inside, /run (and in a qube /tmp) is empty and its own: the host's sockets of systemd-resolved,
-nscd, D-Bus, avahi and X cannot be reached; /proc and /sys show the node; resolv.conf and hosts are its own.
+nscd, D-Bus, avahi and X cannot be reached; /proc and /sys show the node; resolv.conf and hosts
+are its own.
 sysctls are set before the node has any link, so that no link ever starts with a default;
 afterwards /proc/sys is read-only there (with a single uid its owner would be every program).
 """

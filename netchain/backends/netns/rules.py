@@ -21,9 +21,9 @@ class RuleLoader:
         self._socket: socket.socket | None = None
         self._start()
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid if self._process else 0
+    def processes(self) -> list[subprocess.Popen[bytes]]:
+        """The worker, while there is one."""
+        return [self._process] if self._process else []
 
     def run(self, netns: int, text: str, *, json: bool = False, counters: bool = False) -> str:
         """Run nft text in the namespace (one transaction); what it printed."""

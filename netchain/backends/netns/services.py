@@ -65,6 +65,11 @@ class Supervisor:
                     process.kill()
                     process.wait()
 
+    def processes(self) -> list[subprocess.Popen[bytes]]:
+        """Every child process that is held here."""
+        both = [p for s in self._services.values() for p in (s.process, s.helper)]
+        return [process for process in both if process is not None]
+
     def of(self, node: str) -> dict[str, Supervised]:
         return {name: s for (at, name), s in self._services.items() if at == node}
 

@@ -1,0 +1,86 @@
+"""Start of `netchain --help`: against an argparse program, and nothing heavy is imported.
+
+The peer prints the same verbs from the same interpreter and environment; runs alternate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from netchain.cli import VERBS
+
+ROUNDS = 31
+GOAL = 2.2
+HEAVY = ("pyroute2", "scapy", "rich", "stem")
+_OURS = "from netchain.cli import main\nmain()\n"
+_PEER = """\
+import argparse
+parser = argparse.ArgumentParser(prog="netchain", description="the same verbs")
+verbs = parser.add_subparsers()
+for name, words in {verbs!r}.items():
+    verbs.add_parser(name, help=words.replace("%", "%%"))
+parser.parse_args()
+"""
+
+
+def heavy_imports(script: Path) -> list[str]:
+    """Which of the heavy libraries `--help` imports, from -X importtime."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", str(script), "--help"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    names = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "netchain" in names, "-X importtime says nothing"
+    return sorted(names.intersection(HEAVY))
+
+
+def start_ms(script: Path) -> float:
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, check=True)
+    took = (time.perf_counter() - start) * 1000
+    assert all(verb.encode() in done.stdout for verb in VERBS), "the help lacks a verb"
+    return took
+
+
+def measure() -> dict[str, object]:
+    with tempfile.TemporaryDirectory() as directory:
+        ours, peer = Path(directory, "ours.py"), Path(directory, "peer.py")
+        ours.write_text(_OURS)
+        peer.write_text(_PEER.format(verbs=VERBS))
+        heavy = heavy_imports(ours)
+        pairs = [(start_ms(ours), start_ms(peer)) for _ in range(ROUNDS)]
+    return {
+        "ratio_to_argparse": round(statistics.median(a / b for a, b in pairs), 3),
+        "ms": round(statistics.median(a for a, _ in pairs), 1),
+        "argparse_ms": round(statistics.median(b for _, b in pairs), 1),
+        "heavy_imports": heavy,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    as_json: bool = parser.parse_args().json
+    found = measure()
+    if as_json:
+        print(json.dumps(found))
+    else:
+        print(
+            f"netchain --help {found['ms']} ms, argparse {found['argparse_ms']} ms, "
+            f"ratio {found['ratio_to_argparse']} (goal {GOAL}); "
+            f"heavy imports: {found['heavy_imports'] or 'none'}"
+        )
+    ratio = found["ratio_to_argparse"]
+    assert isinstance(ratio, float)
+    sys.exit(bool(found["heavy_imports"]) or ratio > GOAL)
+
+
+if __name__ == "__main__":
+    main()
