@@ -6,6 +6,7 @@ an answer belong to the client afterwards.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterable, Mapping
@@ -71,6 +72,7 @@ class Operations:
         ends = []
         for end in message["ends"]:
             node = self._keeper.nodes[end["node"]]
+            _delete_stale(node, end["name"])
             index = node.new_interface(end["name"])
             ends.append({**end, "netns": node.netns, "index": index})
         first = self._keeper.nodes[ends[0]["node"]]
@@ -195,6 +197,16 @@ class Operations:
     def do_shutdown(self, _: Message) -> Answer:
         self._keeper.stop()
         return {}, []
+
+
+def _delete_stale(node: nodes.Node, name: str) -> None:
+    """Delete a link of that name whose other end's namespace is still being taken down."""
+    if name in node.interfaces:
+        try:
+            node.netlink.apply([{"do": "delete", "index": node.interfaces.pop(name)}])
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise
 
 
 def _give(path: Path, uid: int, gid: int) -> None:

@@ -1,0 +1,89 @@
+"""netchain demo: the automatic proof run in the offline lab."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netchain.backends.netns import starter
+from netchain.commands import common
+from netchain.console import Console
+from netchain.demo import observers, page
+from netchain.demo.run import Demo, Result
+from netchain.lab import lab as private_internet
+from netchain.lab.lab import Lab
+from netchain.wire.flow import LinkType
+from netchain.wire.pcap import write_pcap
+
+COLUMNS = ("ISP", "VPN provider", "first relay", "exit", "site")
+
+
+@click.command("demo")
+@click.option("--pcap", type=click.Path(path_type=Path), help="Keep one capture a link there.")
+@click.option("--html", type=click.Path(path_type=Path), help="Also write the page there.")
+@common.output_options
+def command(pcap: Path | None, html: Path | None, as_json: bool, quiet: bool) -> int:
+    """Build the chain in a private internet, fetch a page through it, show who saw what."""
+    console = Console(as_json=as_json, quiet=quiet)
+    start = time.monotonic()
+    was_up = any(starter.find(private_internet.SITE))
+    try:
+        lab = Lab.start(console.say)
+        lab_seconds = round(time.monotonic() - start, 2)
+        demo = Demo(lab, console.say)
+        try:
+            result = demo.run(lambda name: common.find(name).chain)
+        finally:
+            demo.close()
+    finally:
+        if not was_up:
+            private_internet.stop()
+    document = result.document
+    document["seconds"] = {"lab": lab_seconds, **document["seconds"]}
+    document["seconds"]["all"] = round(time.monotonic() - start, 2)
+    _keep(result, pcap, html)
+    if as_json:
+        print(json.dumps(document, indent=2))
+    else:
+        print(_text(document))
+    return result.exit_code
+
+
+def _keep(result: Result, pcap: Path | None, html: Path | None) -> None:
+    if pcap is not None:
+        pcap.mkdir(parents=True, exist_ok=True)
+        for link, frames in result.captures.items():
+            records = ((c.time_ns, c.frame) for c in frames)
+            write_pcap(pcap / f"{link}.pcap", records, LinkType.ETHERNET)
+    if html is not None:
+        html.write_text(page.render(result.document))
+
+
+def _text(document: dict[str, Any]) -> str:
+    lines = [f"{'':11}" + "".join(f"{f'you → {c}' if c == 'ISP' else c:<24}" for c in COLUMNS)]
+    for label, cells in document["who_sees_what"].items():
+        shown = [observers.words(cells[c]) if cells[c] else "-" for c in COLUMNS]
+        lines.append(f"{label:<11}" + "".join(f"{cell:<24}" for cell in shown))
+    lines.append("Every cell comes from packets just captured.\n")
+    for link in document["links"]:
+        sign = "✗" if link["not_allowed"] else "✓"
+        lines.append(
+            f"{sign} {link['link']:<28} {link['frames']:>5} frames, "
+            f"{link['not_allowed']} not allowed"
+        )
+    control = document["control"]
+    lines.append(
+        f"✓ control: with {', '.join(control['opened'])} opened, {control['leaked']} frames were "
+        "seen on the uplink and judged a leak"
+        if control["leaked"]
+        else "✗ control: nothing was seen on the uplink"
+    )
+    lines += [f"✗ {doubt}" for doubt in document["doubts"]]
+    seconds = document["seconds"]["all"]
+    lines.append(f"\n{document['verdict']}: the page was seen from {document['page']['seen_from']}"
+                 f" ({seconds} s)")  # fmt: skip
+    return "\n".join(lines)
