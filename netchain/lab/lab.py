@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from sys import executable
+from zlib import crc32
 
 from netchain import paths
 from netchain.backends.base import Service
@@ -181,7 +182,11 @@ class Lab:
         return Provider(name, self.directory).customer(customer)
 
     def _wan(self, chain: Chain) -> Wan:
-        """The port that the chain is plugged into, or the first free one."""
+        """The port that the chain is plugged into, or a free one.
+
+        The search starts at a number of the chain's own: a port used right after another chain
+        would still get what that chain's provider sends to its old customer.
+        """
         nodes = self.keeper.ask("observe", prefix="")["nodes"]
         ports = {
             name: state["uplink"].removeprefix("uplink ")
@@ -191,7 +196,9 @@ class Lab:
         for name, port in ports.items():
             if name.startswith(f"{chain.name}:"):
                 return internet.wan(int(port.removeprefix("wan")))
-        free = [n for n in range(internet.MAX_PORTS) if f"wan{n}" not in ports.values()]
+        first = crc32(chain.name.encode())
+        numbers = [(first + n) % internet.MAX_PORTS for n in range(internet.MAX_PORTS)]
+        free = [n for n in numbers if f"wan{n}" not in ports.values()]
         if not free:
             title = f"all {internet.MAX_PORTS} ports of the lab's router are taken"
             raise NetchainError(Problem("E055", title, help="netchain ls; netchain down CHAIN"))
