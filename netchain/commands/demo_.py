@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from itertools import zip_longest
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import click
@@ -63,11 +65,20 @@ def _keep(result: Result, pcap: Path | None, html: Path | None) -> None:
         html.write_text(page.render(result.document))
 
 
+def _row(label: str, cells: list[str]) -> list[str]:
+    """One row of the table as lines of 80 columns; long cells are wrapped."""
+    columns = [[label], *(wrap(cell, 13) for cell in cells)]
+    widths = [10, 14, 14, 14, 14, 14]
+    return [
+        "".join(part.ljust(w) for part, w in zip(line, widths, strict=True)).rstrip()
+        for line in zip_longest(*columns, fillvalue="")
+    ]
+
+
 def _text(document: dict[str, Any]) -> str:
-    lines = [f"{'':11}" + "".join(f"{f'you → {c}' if c == 'ISP' else c:<24}" for c in COLUMNS)]
+    lines = _row("", [f"you → {c}" if c == "ISP" else c for c in COLUMNS])
     for label, cells in document["who_sees_what"].items():
-        shown = [observers.words(cells[c]) if cells[c] else "-" for c in COLUMNS]
-        lines.append(f"{label:<11}" + "".join(f"{cell:<24}" for cell in shown))
+        lines += _row(label, [observers.words(cells[c]) if cells[c] else "-" for c in COLUMNS])
     lines.append("Every cell comes from packets just captured.\n")
     for link in document["links"]:
         sign = "✗" if link["not_allowed"] else "✓"

@@ -9,14 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
+from pathlib import Path
 
 from netchain.lab import internet, tornet
+from netchain.lab.provider import Provider
 from netchain.model.chain import Address, Wan
 from netchain.wire.capture import Captured
 from netchain.wire.decode import decode
 
 YOU, VPN, RELAY, EXIT = "you", "VPN server", "a Tor relay", "exit relay"
 _IP = (0x0800, 0x86DD)
+_INNER_GATEWAYS: tuple[Address, ...] = tuple(
+    gateway
+    for name in internet.PROVIDERS
+    for gateway in (Provider(name, Path()).gateway4(), Provider(name, Path()).gateway6())
+)
 
 
 def address_book(wan: Wan, inner: Iterable[Address]) -> dict[Address, str]:
@@ -25,6 +32,7 @@ def address_book(wan: Wan, inner: Iterable[Address]) -> dict[Address, str]:
     if wan.address6 is not None:
         book[wan.address6] = YOU
     book.update(dict.fromkeys(inner, YOU))
+    book.update(dict.fromkeys(_INNER_GATEWAYS, VPN))
     for host in internet.HOSTS:
         word = _word(host.name)
         book[host.address4] = book[host.address6] = word
@@ -87,7 +95,8 @@ def busiest(frames: Mapping[str, Iterable[Captured]], names: Iterable[str], peer
 
 def words(cell: Mapping[str, object]) -> str:
     """The cell as a person reads it."""
-    who = list(cell["who"]) if isinstance(cell["who"], list) else []
+    found = cell["who"] if isinstance(cell["who"], list) else []
+    who = sorted(found, key=lambda word: (word != YOU, word))
     if cell["name"] and internet.SITE_NAME not in who:
         who.append(internet.SITE_NAME)
     return ", ".join([*who, *(["the page"] if cell["page"] else [])]) or "-"

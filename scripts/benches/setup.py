@@ -9,7 +9,6 @@ runs in user, network, mount and PID namespaces of its own; nothing of the machi
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
 import socket
@@ -60,7 +59,9 @@ def tree(size: int) -> Chain:
     counts = {5: (1, 1, 1), 50: (4, 8, 36)}[size]
     qubes = [_qube("sys-net", Role.NET), _qube("sys-firewall", Role.FIREWALL, "sys-net")]
     above = ["sys-firewall"]
-    for role, count in zip((Role.VPN_PROXY, Role.TOR_GATEWAY, Role.WORKSTATION), counts, strict=True):
+    for role, count in zip(
+        (Role.VPN_PROXY, Role.TOR_GATEWAY, Role.WORKSTATION), counts, strict=True
+    ):
         names = [f"{role}-{n}" for n in range(count)]
         qubes += [_qube(name, role, above[n % len(above)]) for n, name in enumerate(names)]
         above = names
@@ -304,7 +305,19 @@ def settle() -> None:
     """
     for _ in range(2):
         run("ip", "netns", "add", "sentinel")
-        run("ip", "link", "add", "sentinel", "type", "veth", "peer", "name", "x", "netns", "sentinel")
+        run(
+            "ip",
+            "link",
+            "add",
+            "sentinel",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "x",
+            "netns",
+            "sentinel",
+        )
         run("ip", "netns", "del", "sentinel")
         deadline = time.monotonic() + 30
         while Path("/sys/class/net/sentinel").exists() or _listed("sentinel"):
@@ -382,14 +395,23 @@ def _icmp_socket(namespace: Path) -> socket.socket:
 
 def _echo(sock: socket.socket, target: str, number: int) -> None:
     ident, body = 0x6E63, b"netchain"
-    words = struct.unpack(f"!{4 + len(body) // 2}H", struct.pack("!BBHHH", 8, 0, 0, ident, number) + body)
+    words = struct.unpack(
+        f"!{4 + len(body) // 2}H", struct.pack("!BBHHH", 8, 0, 0, ident, number) + body
+    )
     total = sum(words)
     total = (total & 0xFFFF) + (total >> 16)
     checksum = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
-    sock.settimeout(5)
+    sock.settimeout(0.2)
+    deadline = time.monotonic() + 5
     sock.sendto(struct.pack("!BBHHH", 8, 0, checksum, ident, number) + body, (target, 0))
     while True:
-        answer = sock.recv(200)[20:]
+        try:
+            answer = sock.recv(200)[20:]
+        except TimeoutError:  # the first was lost: what counts is when the path works at last
+            if time.monotonic() > deadline:
+                raise SystemExit("bench: no echo within 5 s") from None
+            sock.sendto(struct.pack("!BBHHH", 8, 0, checksum, ident, number) + body, (target, 0))
+            continue
         kind, _, _, *identity = struct.unpack_from("!BBHHH", answer)
         if kind == 0 and identity == [ident, number]:
             return
@@ -421,12 +443,16 @@ def table(found: Mapping[str, Any]) -> str:
     for size, ours in found["ms_per_qube"].items():
         peer, ratio = peers["ip_batch_ms_per_qube"][size], found["ratio_to_ip_batch"][size]
         compared = found["compared_equal"][size]
-        lines.append(f"{size:>6} qubes     {ours:8.2f} {peer:20.2f} {ratio:7.2f}   {compared} equal")
+        lines.append(
+            f"{size:>6} qubes     {ours:8.2f} {peer:20.2f} {ratio:7.2f}   {compared} equal"
+        )
     lines.append(
         f"create, closed      {found['create_ms_per_qube']:5.2f} ms a qube"
         f" (ip netns add: {peers['ip_netns_add_ms_per_qube']:.2f}, open and bare)"
     )
-    lines.append(f"first echo, slowest {found['first_echo_max_ms']:5.2f} ms of {ECHO_BUILDS} builds")
+    lines.append(
+        f"first echo, slowest {found['first_echo_max_ms']:5.2f} ms of {ECHO_BUILDS} builds"
+    )
     return "\n".join(lines)
 
 

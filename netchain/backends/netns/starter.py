@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from netchain import paths
 from netchain.backends.netns import syscalls
 from netchain.errors import Exit, NetchainError, Problem, missing
 
@@ -124,7 +125,7 @@ def _in_child(
     for fd in (listening.fileno(), tell):
         os.set_inheritable(fd, True)
     os.chdir("/")
-    words = [MARKER, site, str(listening.fileno()), str(tell), maps.tor, maps.person]
+    words = [MARKER, _identity(site), str(listening.fileno()), str(tell), maps.tor, maps.person]
     os.execv(  # noqa: S606
         sys.executable, [sys.executable, "-m", "netchain.backends.netns.keeper", *words]
     )
@@ -221,16 +222,19 @@ def _first_user(names: tuple[str, ...], otherwise: str) -> str:
     return otherwise
 
 
+def _identity(site: str) -> str:
+    return f"{site}@{paths.runtime_dir()}"
+
+
 def find(site: str) -> Iterator[int]:
-    """PIDs of our own keepers of that site, read from their command lines."""
+    """PIDs of our own keepers of that site (of this state directory), by their command lines."""
+    wanted = [MARKER.encode(), _identity(site).encode()]
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         with contextlib.suppress(OSError):
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            marked = MARKER.encode() in words and words[words.index(MARKER.encode()) + 1] == (
-                site.encode()
-            )
+            marked = wanted[0] in words and words[words.index(wanted[0]) + 1] == wanted[1]
             if marked and entry.stat().st_uid == os.geteuid():
                 yield int(entry.name)
 

@@ -1,0 +1,225 @@
+"""The demo from nothing: cold lab, chain, page, table, control; and the machine as it was before.
+
+Not covered: an uplink to a real internet, kernel WireGuard (where this machine has none), other
+users' machines. Runs as whoever runs the tests (root here; rootless with a range or a single uid).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.lab
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Netchain:
+    """The command line with a state directory of its own."""
+
+    def __init__(self, state: Path) -> None:
+        self.environment = {
+            **os.environ, "NETCHAIN_STATE_DIR": str(state), "PYTHONPATH": str(ROOT),
+        }  # fmt: skip
+
+    def __call__(self, *words: str, timeout: float = 150) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "netchain", *words], env=self.environment, text=True,
+            capture_output=True, timeout=timeout, check=False,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def netchain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Netchain]:
+    run = Netchain(tmp_path_factory.mktemp("state"))
+    try:
+        yield run
+    finally:
+        run("lab", "down")
+
+
+def machine() -> dict[str, str]:
+    """Everything of this machine's own network that must not change, and its processes of ours."""
+    commands = {
+        "links": ["ip", "-o", "link"],
+        "addresses": ["ip", "-o", "addr"],
+        "routes": ["ip", "route", "show", "table", "all"],
+        "routes6": ["ip", "-6", "route", "show", "table", "all"],
+        "rules": ["ip", "rule"],
+        "namespaces": ["ip", "netns"],
+    }
+    seen = {k: subprocess.run(c, capture_output=True, text=True).stdout for k, c in commands.items()}
+    for key in ("ip_forward", "conf/all/rp_filter", "conf/default/accept_redirects"):
+        seen[key] = Path("/proc/sys/net/ipv4", key).read_text()
+    return seen
+
+
+def until(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)  # a bounded poll
+    return False
+
+
+def test_demo_is_clean_and_leaves_the_machine_as_it_was(netchain: Netchain, tmp_path: Path) -> None:
+    before = machine()
+    page = tmp_path / "demo.html"
+    done = netchain("demo", "--json", "--pcap", str(tmp_path / "pcap"), "--html", str(page))
+    assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-3000:]
+    document: dict[str, Any] = json.loads(done.stdout)
+    assert document["verdict"] == "clean"
+    assert document["tor"]["bootstrap"] == 100
+    assert all(link["not_allowed"] == 0 and link["frames"] > 0 for link in document["links"])
+    assert document["control"]["leaked"] > 0
+    assert document["page"]["seen_from"] in {
+        "203.0.113.31", "192.88.99.32", "3fff:31::1", "3fff:32::1",
+    }  # fmt: skip
+    table = document["who_sees_what"]
+    assert table["VPN + Tor"]["ISP"]["who"] == ["VPN server", "you"]
+    assert "you" not in table["VPN + Tor"]["first relay"]["who"]
+    assert table["direct"]["ISP"]["page"] and not table["VPN"]["ISP"]["page"]
+    assert table["Tor"]["first relay"]["who"].count("you") == 1
+    assert "default-src 'none'" in page.read_text()
+    assert machine() == before
+
+
+def test_uplink_capture_holds_only_the_vpn_for_a_foreign_parser(
+    netchain: Netchain, tmp_path: Path
+) -> None:
+    from scapy.layers.inet import IP, UDP
+    from scapy.utils import rdpcap
+
+    done = netchain("demo", "--json", "--pcap", str(tmp_path))
+    document = json.loads(done.stdout)
+    endpoint = document["vpn_endpoints"][0]
+    packets = [p for p in rdpcap(str(tmp_path / "isp.pcap")) if not _is_link_noise(p)]
+    assert len(packets) > 20
+    for packet in packets:
+        assert IP in packet and UDP in packet
+        ends = {(packet[IP].src, packet[UDP].sport), (packet[IP].dst, packet[UDP].dport)}
+        assert (endpoint["address"], endpoint["port"]) in ends
+    assert document["seconds"]["all"] > 0
+
+
+def _is_link_noise(packet: Any) -> bool:
+    """The router's and sys-net's multicast reports about their own link (MLD), nothing else."""
+    from scapy.layers.inet6 import ICMPv6MLReport2
+
+    return ICMPv6MLReport2 in packet and packet["IPv6"].dst == "ff02::16"
+
+
+@pytest.fixture(scope="module")
+def up(netchain: Netchain) -> Iterator[Netchain]:
+    assert netchain("lab", "up").returncode == 0
+    done = netchain("up")
+    assert done.returncode == 0, done.stderr
+    yield netchain
+    netchain("down")
+
+
+def page(netchain: Netchain) -> str:
+    return netchain("exec", "vpn-before-tor", "--", "curl", "-sS", "-m", "20", "http://news.lab/x").stdout
+
+
+def test_exec_has_no_capabilities_and_passes_the_exit_code_through(up: Netchain) -> None:
+    done = up("exec", "vpn-before-tor", "--", "sh", "-c", "grep CapEff /proc/self/status; exit 7")
+    assert done.returncode == 7
+    assert done.stdout.split() == ["CapEff:", "0000000000000000"]
+
+
+def test_a_qube_cannot_reach_the_machines_sockets(up: Netchain) -> None:
+    done = up("exec", "vpn-before-tor", "--", "sh", "-c", "ls -A /tmp; find /run -type s")
+    assert done.stdout == ""
+
+
+def test_second_up_changes_nothing(up: Netchain) -> None:
+    done = up("up", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["steps"] == []
+    assert up("plan", "--exit-code").returncode == 0
+
+
+@pytest.mark.parametrize("program", ["wireguard-go -f", "tor --defaults-torrc"])
+def test_a_killed_program_comes_back(up: Netchain, program: str) -> None:
+    status = json.loads(up("status", "--json").stdout)
+    assert status["verdict"] == "up"
+    qube = "sys-proxyvm" if program.startswith("wireguard") else "sys-whonix"
+    killed = up("exec", f"vpn-before-tor:{qube}", "--", "true")
+    assert killed.returncode == 0
+    pids = [int(p) for p in _pids(f"[netchain] vpn-before-tor:{qube}", program)]
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    assert until(lambda: "seen_from" in page(up), 60)
+    assert until(lambda: json.loads(up("status", "--json").stdout)["verdict"] == "up", 30)
+
+
+def _pids(holder: str, program: str) -> list[str]:
+    """PIDs of a program in the PID namespace of a node."""
+    node = subprocess.run(["pgrep", "-f", holder.replace("[", r"\[")], capture_output=True, text=True)
+    pids = []
+    for candidate in subprocess.run(
+        ["pgrep", "-f", f"^{program}"], capture_output=True, text=True
+    ).stdout.split():
+        for pid in node.stdout.split():
+            if os.readlink(f"/proc/{candidate}/ns/net") == os.readlink(f"/proc/{pid}/ns/net"):
+                pids.append(candidate)
+    return pids
+
+
+def test_status_names_a_rule_that_was_changed(up: Netchain) -> None:
+    holder = subprocess.run(
+        ["pgrep", "-f", r"\[netchain\] vpn-before-tor:sys-firewall"], capture_output=True, text=True
+    ).stdout.split()[0]
+    subprocess.run(
+        ["nsenter", f"--target={holder}", "--user", "--net", "--preserve-credentials", "nft",
+         "add", "rule", "inet", "netchain", "forward", "accept"], check=True,
+    )  # fmt: skip
+    done = up("status")
+    assert done.returncode == 3
+    assert "rules are not those of the profile" in done.stdout
+    assert up("plan", "--exit-code").returncode == 20
+    assert up("up").returncode == 0
+    assert up("plan", "--exit-code").returncode == 0
+
+
+def test_killed_keeper_takes_the_site_down_closed(up: Netchain) -> None:
+    keeper = subprocess.run(
+        ["pgrep", "-f", "netchain-keeper lab@"], capture_output=True, text=True
+    ).stdout.split()
+    for pid in keeper:
+        if up.environment["NETCHAIN_STATE_DIR"] in _environment(pid):
+            os.kill(int(pid), signal.SIGKILL)
+    assert until(lambda: up("status").returncode == 3, 10)
+    assert up("lab", "up").returncode == 0
+    assert up("up").returncode == 0
+    assert "seen_from" in page(up)
+
+
+def _environment(pid: str) -> str:
+    return Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("up", "nope"), 2, "no chain has this name"),
+        (("exec", "vpn-before-tor:nobody", "--", "true"), 3, "there is no running qube"),
+        (("status", "--wrong"), 2, "No such option"),
+        (("frob",), 2, "No such command"),
+    ],
+)
+def test_wrong_words(up: Netchain, words: tuple[str, ...], code: int, said: str) -> None:
+    done = up(*words)
+    assert done.returncode == code
+    assert said in done.stderr
