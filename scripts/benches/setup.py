@@ -55,7 +55,7 @@ _ROUTER_SYSCTLS = {
 
 
 def tree(size: int) -> Chain:
-    """VPN before Tor: of 5 the shipped line, of 50 four VPNs, eight Tor gateways and their leaves."""
+    """VPN before Tor: of 5 the shipped line, of 50 four VPNs and eight Tor gateways."""
     counts = {5: (1, 1, 1), 50: (4, 8, 36)}[size]
     qubes = [_qube("sys-net", Role.NET), _qube("sys-firewall", Role.FIREWALL, "sys-net")]
     above = ["sys-firewall"]
@@ -227,8 +227,8 @@ def _batches(chain: Chain) -> tuple[list[str], dict[str, list[str]]]:
             interface = addressing.downstream_interface(chain, qube.name)
         queues = "numtxqueues 1 numrxqueues 1"
         links.append(
-            f"link add name {interface} address {NETVM_MAC} {queues} netns {_plain(netvm)} type veth"
-            f" peer name {UPLINK} address {CLIENT_MAC} {queues} netns {_plain(node)}"
+            f"link add name {interface} address {NETVM_MAC} {queues} netns {_plain(netvm)}"
+            f" type veth peer name {UPLINK} address {CLIENT_MAC} {queues} netns {_plain(node)}"
         )
         lines[netvm] += map(ip_line, other)
         lines[node] += map(ip_line, own)
