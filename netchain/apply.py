@@ -104,9 +104,16 @@ def up(chain: Chain, site: Site) -> Plan:
     Raises NetchainError: exit 3 when something is not ready in time, 10 or 12 when the proof finds
     a leak or proves nothing, 1 otherwise; the chain is closed then.
     """
+    site.timeline.change(0, 0, _observed_states(chain, site))
     steps = plan(chain, site)
     _run(chain, site, steps)
     return steps
+
+
+def _observed_states(chain: Chain, site: Site) -> dict[QubeName, QubeState]:
+    """Qubes that run already and are open: what they send is judged from the start."""
+    found = site.backend.observe(chain).qubes
+    return {n: QubeState.BLOCKED if q.blocked else QubeState.READY for n, q in found.items()}
 
 
 def down(chain: Chain, site: Site) -> Plan:

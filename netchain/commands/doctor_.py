@@ -7,25 +7,15 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
 from netchain.commands import common
 from netchain.console import Console
 from netchain.errors import Exit, NetchainError
+from netchain.lab.lab import PROGRAMS
 from netchain.nft.library import load_library
-
-_PROGRAMS = {
-    "wireguard-go": "wireguard-go",
-    "wg": "wireguard-tools",
-    "tor": "tor",
-    "tor-gencert": "tor",
-    "unbound": "unbound",
-    "nsenter": "util-linux",
-    "setpriv": "util-linux",
-    "unshare": "util-linux",
-}
+from netchain.vpn.wireguard_go import tun_problem
 
 
 @dataclass(frozen=True)
@@ -55,7 +45,7 @@ def command(as_json: bool, quiet: bool) -> int:
 
 
 def _needs() -> Iterator[Need]:
-    for program, package in _PROGRAMS.items():
+    for program, package in PROGRAMS.items():
         there = shutil.which(program)
         yield Need(program, "" if there else f"apt-get install {package}")
     yield _nft()
@@ -83,14 +73,9 @@ def _user_namespaces() -> Need:
 
 
 def _tun() -> Need:
-    name = "/dev/net/tun (for wireguard-go)"
-    device = Path("/dev/net/tun")
-    if not device.exists():
-        return Need(name, "modprobe tun")
-    if not os.access(device, os.R_OK | os.W_OK):
-        mode = f"{device.stat().st_mode & 0o777:04o}"
-        return Need(name, f"it is not open to you (mode {mode}): chmod 0666 {device}, as udev does")
-    return Need(name)
+    problem = tun_problem()
+    fix = f"{problem.problems[0].title}; {problem.problems[0].help}" if problem else ""
+    return Need("/dev/net/tun (for wireguard-go)", fix)
 
 
 def _uids() -> str:

@@ -8,7 +8,9 @@ opened, hop by hop, must be seen outside and judged a leak, or the sensors are w
 
 from __future__ import annotations
 
+import json
 import secrets
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,27 +20,21 @@ from typing import Any
 from netchain import apply
 from netchain.apply import Site
 from netchain.backends.base import User
-from netchain.demo import observers
+from netchain.demo import control, observers
 from netchain.errors import Exit, NetchainError, Problem
 from netchain.lab import internet, tornet
 from netchain.lab.lab import Lab
-from netchain.model.addressing import UPLINK, address4
+from netchain.model.addressing import CLIENT_MAC, NETVM_MAC
 from netchain.model.chain import Chain, Role
 from netchain.model.names import ChainName
 from netchain.prove import Sensor, Verdict
 from netchain.resources import data_dir
-from netchain.wire.capture import Captured
-from netchain.wire.judge import judge
+from netchain.wire import build
+from netchain.wire.capture import Captured, Mark
 from netchain.wire.tap import Tap
 
 _FETCH_S = 30.0
-_CONTROL_S = 20.0
-_OPEN = """table inet netchain
-delete table inet netchain
-table inet netchain {
-  chain out { type nat hook postrouting priority srcnat; oifgroup 1 masquerade; }
-}
-"""
+_CANARY_S = 10.0
 Say = Callable[[str], None]
 
 
@@ -58,13 +54,28 @@ class Demo:
         self._lab, self._say = lab, say
         self._backend = lab.backend()
         self._seconds: dict[str, float] = {}
-        self._observers = Tap(
-            {h.name: self._backend.packet_socket(internet.ROUTER, h.port) for h in internet.HOSTS}
-            | {"inner": self._backend.packet_socket(f"lab:{internet.PROVIDERS[0]}", "wg0")}
-        )
+        self._observers = Tap({})
+        for host in internet.HOSTS:
+            self._observers.add(host.name, *self._port(host.port))
+        inner = self._backend.packet_socket(f"lab:{internet.PROVIDERS[0]}", "wg0")
+        self._observers.add("inner", inner)
 
     def close(self) -> None:
         self._observers.close()
+
+    def _port(self, name: str) -> tuple[socket.socket, socket.socket]:
+        """A tap on a port of the router, and a socket to send a canary through."""
+        injector = self._lab.keeper.ask_socket(
+            "packet_socket", node=internet.ROUTER, name=name, inject=True
+        )
+        return self._backend.packet_socket(internet.ROUTER, name), injector
+
+    def _observed(self, before: Mark) -> dict[str, list[Captured]]:
+        """What every observer heard since the mark; two canaries each, so that the reader has been
+        round all of them twice (the provider's inner interface takes no Ethernet canary)."""
+        for _ in range(2):
+            _flush(self._observers, _names())
+        return {n: self._observers.frames(n, before) for n in (*_names(), "inner")}
 
     def run(self, parse: Callable[[str], Chain]) -> Result:
         """The main chain, its judgement and its control, then the other rows."""
@@ -75,12 +86,12 @@ class Demo:
             verdict = self._settled(chain, site)
             result.captures = {n: self._heard(site, n) for n in site.sensor.injected}
             bootstrap = self._bootstrap(chain, site)
-            control = self._timed("control", lambda: self._control(chain, site))
+            opened = self._timed("control", lambda: control.run(chain, site, self._say))
         for label, profile in (("Tor", "tor-only"), ("VPN", "vpn-only")):
             with self._chain(parse(profile)) as (other, other_site):
                 rows[label], _ = self._row(other, other_site)
         rows["direct"] = self._timed("direct", self._direct)
-        self._conclude(result, chain, verdict, control, page, bootstrap)
+        self._conclude(result, chain, verdict, opened, page, bootstrap)
         order = ("direct", "VPN", "Tor", "VPN + Tor")
         result.document["who_sees_what"] = {label: rows[label] for label in order}
         result.document["seconds"] = {k: round(v, 2) for k, v in self._seconds.items()}
@@ -114,7 +125,8 @@ class Demo:
         workstation = chain.with_role(Role.WORKSTATION)[0]
         self._say(f"fetch http://{internet.SITE_NAME}/{token} from {workstation.name}")
         page = self._timed(f"page {chain.name}", lambda: self._fetch(chain, site, token))
-        frames = {n: self._observers.frames(n, before) for n in (*_names(), "inner")}
+        frames = self._observed(before)
+        site.sensor.settle()
         assert chain.wan is not None
         isp = site.sensor.tap.frames("isp", seen)
         proxies = chain.with_role(Role.VPN_PROXY)
@@ -149,8 +161,6 @@ class Demo:
         return cells
 
     def _fetch(self, chain: Chain, site: Site, token: str) -> dict[str, Any]:
-        import json
-
         url = f"http://{internet.SITE_NAME}/{token}"
         argv = ["curl", "-sS", "--retry", "2", "--retry-all-errors", "-m", f"{_FETCH_S:g}", url]
         workstation = chain.with_role(Role.WORKSTATION)[0].name
@@ -178,46 +188,6 @@ class Demo:
 
         return tor_progress(chain, site.backend, chain.with_role(Role.TOR_GATEWAY)[0])[0]
 
-    def _control(self, chain: Chain, site: Site) -> dict[str, Any]:
-        """Open sys-proxyvm, then the hops behind it, until the workstation's fetch is seen on the
-        uplink outside the VPN; how many such frames were judged a leak, by link."""
-        mark = site.sensor.tap.mark()
-        proxy = chain.with_role(Role.VPN_PROXY)[0]
-        opened = []
-        for qube in [proxy, *chain.upstream(proxy.name)]:
-            self._say(f"control: opening {qube.name}")
-            site.backend.load_rules(chain, qube.name, _OPEN)
-            opened.append(str(qube.name))
-            if qube is proxy:
-                self._route_around(chain, proxy.name)
-        self._provoke(chain, site)
-        links = {n: site.sensor.tap.frames(n, mark) for n in site.sensor.injected}
-        judged = judge(chain, site.timeline, links, site.sensor.injected)
-        leaked = {v.link: len(v.leaks) for v in judged}
-        return {"leaked": leaked["isp"], "opened": opened, "by_link": leaked}
-
-    def _route_around(self, chain: Chain, proxy: str) -> None:
-        """Take the second lock away, too: a default route past the tunnel."""
-        via = str(address4(chain, str(chain[proxy].netvm)))
-        route = {"do": "route", "dev": UPLINK, "to": "0.0.0.0/0", "via": via, "metric": 1}
-        node = f"{chain.name}:{proxy}"
-        self._lab.keeper.ask("configure", node=node, changes=[route])
-
-    def _provoke(self, chain: Chain, site: Site) -> None:
-        """Fetch as before until something of it is on the uplink, 20 s at most."""
-
-        def outside(captured: Captured) -> bool:
-            item = {"isp": [captured]}
-            return bool(judge(chain, site.timeline, item, site.sensor.injected)[0].leaks)
-
-        workstation = chain.with_role(Role.WORKSTATION)[0].name
-        argv = ["curl", "-s", "-m", "3", f"http://{internet.SITE_NAME}/control"]
-        until = time.monotonic() + _CONTROL_S
-        while time.monotonic() < until:
-            site.backend.execute(chain, workstation, argv, timeout=10, user=User.PERSON)
-            if not site.sensor.tap.wait_for(outside, ["isp"], 0.5):
-                return
-
     def _direct(self) -> dict[str, Any]:
         """A computer plugged straight into the router fetches the page, without any protection."""
         keeper, node = self._lab.keeper, "demo-direct:you"
@@ -234,20 +204,22 @@ class Demo:
             keeper.ask("wire", ends=ends, changes=changes)
             token = f"page-{secrets.token_hex(8)}"
             book = observers.address_book(wan, ())
-            with Tap({"isp": self._backend.packet_socket(internet.ROUTER, "p-you")}) as tap:
+            with Tap({}) as tap:
+                tap.add("isp", *self._port("p-you"))
                 before = self._observers.mark()
                 argv = ["curl", "-sS", "-m", "10", f"http://{internet.SITE_NAME}/{token}"]
                 done = keeper.execute(node, argv, b"", 20, User.PERSON)
                 if done.status:
                     raise NetchainError(Problem("E090", f"no page: {done.stderr.decode()}"))
-                frames = {n: self._observers.frames(n, before) for n in (*_names(), "inner")}
+                frames = self._observed(before)
+                _flush(tap, ["isp"])
                 isp = tap.frames("isp")
             return self._cells(frames, isp, book, token, has_vpn=False, has_tor=False)
         finally:
             keeper.ask("remove", node=node)
 
     def _conclude(
-        self, result: Result, chain: Chain, verdict: Verdict, control: dict[str, Any],
+        self, result: Result, chain: Chain, verdict: Verdict, opened: dict[str, Any],
         page: dict[str, Any], bootstrap: int,
     ) -> None:  # fmt: skip
         links = [
@@ -256,7 +228,7 @@ class Demo:
             for v in verdict.links
         ]  # fmt: skip
         doubts = list(verdict.doubts)
-        if not control["leaked"]:
+        if not opened["leaked"]:
             doubts.append("the control was not seen on the uplink")
         if bootstrap != 100:
             doubts.append(f"Tor is at {bootstrap} %")
@@ -272,13 +244,24 @@ class Demo:
             "tor": {"bootstrap": bootstrap},
             "page": page,
             "links": links,
-            "control": control,
+            "control": opened,
             "vpn_endpoints": [
                 {"address": str(s.endpoint.address), "protocol": s.endpoint.protocol,
                  "port": s.endpoint.port}
                 for s in vpns
             ],
         }  # fmt: skip
+
+
+def _flush(tap: Tap, links: list[str]) -> None:
+    """Wait until the tap has heard what was on the links before this call."""
+    token = secrets.token_bytes(16)
+    for link in links:
+        tap.inject(link, build.canary(NETVM_MAC, CLIENT_MAC, token))
+    deaf = tap.wait_for(token, links, _CANARY_S)
+    if deaf:
+        where = ", ".join(sorted(deaf))
+        raise NetchainError(Problem("E081", f"not heard: the canary on {where}"), Exit.INCONCLUSIVE)
 
 
 def _names() -> list[str]:

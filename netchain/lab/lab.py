@@ -6,6 +6,7 @@ every relay holds a complete consensus (facts: all flakiness came from starting 
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,9 +25,21 @@ from netchain.model.chain import Chain, Role, VpnSettings, Wan
 from netchain.model.names import QubeName
 from netchain.vpn import wireguard
 from netchain.vpn.wireguard import WireGuard
-from netchain.vpn.wireguard_go import tun_flags
+from netchain.vpn.wireguard_go import tun_flags, tun_problem
 
 SITE = "lab"
+PROGRAMS = {
+    "wireguard-go": "wireguard-go",
+    "wg": "wireguard-tools",
+    "tor": "tor",
+    "tor-gencert": "tor",
+    "unbound": "unbound",
+    "nsenter": "util-linux",
+    "setpriv": "util-linux",
+    "unshare": "util-linux",
+    "curl": "curl",
+}
+"""Programs and the Debian packages that have them."""
 _CONSENSUS_S = 90.0
 Say = Callable[[str], None]
 _QUIET = {
@@ -35,6 +48,19 @@ _QUIET = {
     "net/ipv6/conf/default/dad_transmits": 0,
 }
 _FORWARD = {"net/ipv4/ip_forward": 1, "net/ipv6/conf/all/forwarding": 1}
+
+
+def require() -> None:
+    """Nothing is started when something is missing; all of it is named at once (exit 5)."""
+    problems = [
+        Problem("E033", f"{program} is missing", help=f"apt-get install {package}")
+        for program, package in PROGRAMS.items()
+        if shutil.which(program) is None
+    ]
+    tun = tun_problem()
+    problems += tun.problems if tun else ()
+    if problems:
+        raise NetchainError(problems, Exit.MISSING)
 
 
 def stop() -> bool:
@@ -52,7 +78,11 @@ class Lab:
 
     @classmethod
     def start(cls, say: Say = lambda _: None) -> Lab:
-        """The lab, running; what is missing is started."""
+        """The lab, running; what is missing is started.
+
+        Raises NetchainError: exit 5 when a program, a right or a kernel feature is missing.
+        """
+        require()
         lab = cls(KeeperClient.start(SITE))
         tornet.prepare(lab.directory / "tor")
         (lab.directory / "unbound.conf").write_text(internet.unbound_conf())

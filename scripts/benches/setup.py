@@ -107,6 +107,7 @@ def keeper() -> Iterator[KeeperClient]:
         process = subprocess.Popen(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child",
              sys.executable, "-m", "netchain.backends.netns.keeper", *words],
+            cwd="/",
             pass_fds=[listening.fileno(), tell],
         )  # fmt: skip
         os.close(tell)

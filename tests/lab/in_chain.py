@@ -1,4 +1,4 @@
-"""A qube of a chain on the bench: its interfaces, addresses, routes and rules; frames to send it."""
+"""A qube of a chain on the bench: interfaces, addresses, routes and rules; frames to send it."""
 
 from __future__ import annotations
 

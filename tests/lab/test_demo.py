@@ -56,7 +56,9 @@ def machine() -> dict[str, str]:
         "rules": ["ip", "rule"],
         "namespaces": ["ip", "netns"],
     }
-    seen = {k: subprocess.run(c, capture_output=True, text=True).stdout for k, c in commands.items()}
+    seen = {
+        k: subprocess.run(c, capture_output=True, text=True).stdout for k, c in commands.items()
+    }
     for key in ("ip_forward", "conf/all/rp_filter", "conf/default/accept_redirects"):
         seen[key] = Path("/proc/sys/net/ipv4", key).read_text()
     return seen
@@ -128,7 +130,9 @@ def up(netchain: Netchain) -> Iterator[Netchain]:
 
 
 def page(netchain: Netchain) -> str:
-    return netchain("exec", "vpn-before-tor", "--", "curl", "-sS", "-m", "20", "http://news.lab/x").stdout
+    return netchain(
+        "exec", "vpn-before-tor", "--", "curl", "-sS", "-m", "20", "http://news.lab/x"
+    ).stdout
 
 
 def test_exec_has_no_capabilities_and_passes_the_exit_code_through(up: Netchain) -> None:
@@ -166,7 +170,9 @@ def test_a_killed_program_comes_back(up: Netchain, program: str) -> None:
 
 def _pids(holder: str, program: str) -> list[str]:
     """PIDs of a program in the PID namespace of a node."""
-    node = subprocess.run(["pgrep", "-f", holder.replace("[", r"\[")], capture_output=True, text=True)
+    node = subprocess.run(
+        ["pgrep", "-f", holder.replace("[", r"\[")], capture_output=True, text=True
+    )
     pids = []
     for candidate in subprocess.run(
         ["pgrep", "-f", f"^{program}"], capture_output=True, text=True

@@ -68,8 +68,9 @@ BAD = [
       ((ENDPOINT, 53), (ENDPOINT, PORT + 1), ("198.18.7.2", PORT), (WEB4, 53), (WAN4, PORT))),
     (VPN, tcp(VPN, ENDPOINT, PORT)), (VPN, tcp(VPN, WEB4, 443)), (VPN6, tcp(VPN6, WEB6, 443)),
     (VPN6, udp(VPN6, ENDPOINT6, 443)), (VPN, frame(ip(VPN, ENDPOINT) / ICMP())),
-    (VPN, frame(ip(VPN, ENDPOINT) / ICMP(type=3) / ip(ENDPOINT, VPN) / UDP(sport=PORT, dport=40000))),
-    (TOR, udp(TOR, WEB4, 53)), (TOR, frame(ip(TOR, WEB4) / ICMP())), (TOR, udp(TOR, ENDPOINT, PORT)),
+    (VPN, frame(ip(VPN, ENDPOINT) / ICMP(type=3) / ip(ENDPOINT, VPN) / UDP(sport=PORT))),
+    (TOR, udp(TOR, WEB4, 53)), (TOR, udp(TOR, ENDPOINT, PORT)),
+    (TOR, frame(ip(TOR, WEB4) / ICMP())),
     (VPN6, frame(ip(VPN6, WEB6) / ICMPv6EchoRequest())),
 ]  # fmt: skip
 

@@ -94,12 +94,15 @@ def test_nothing_else_of_downstream_passes_or_is_served(gateway: InChain) -> Non
     for port in (53, 123, 5353, 9050):
         gateway.socket("udp", bind=("0.0.0.0", port))
     dead = [
-        udp(CLIENT, OWN, 5300), udp(CLIENT, OWN, 123), udp(CLIENT, OWN, 9050), udp(CLIENT, WEB4, 53),
-        udp(CLIENT, WEB4, 443), udp(CLIENT, "224.0.0.251", 5353), udp(CLIENT, "255.255.255.255", 67),
-        udp(CLIENT, NETVM, 53), frame(ip(CLIENT, OWN) / ICMP()), frame(ip(CLIENT, WEB4) / ICMP()),
+        *(udp(CLIENT, OWN, port) for port in (5300, 123, 9050)),
+        *(udp(CLIENT, there, 53) for there in (WEB4, NETVM)),
+        udp(CLIENT, WEB4, 443), udp(CLIENT, "224.0.0.251", 5353),
+        udp(CLIENT, "255.255.255.255", 67),
+        *(frame(ip(CLIENT, there) / ICMP()) for there in (OWN, WEB4)),
+        *(frame(ip(CLIENT6, there) / ICMPv6EchoRequest()) for there in (OWN6, WEB6)),
         tcp(CLIENT6, WEB6, 443), tcp(CLIENT6, OWN6, 9050), udp(CLIENT6, OWN6, 53),
-        frame(ip(CLIENT6, WEB6) / ICMPv6EchoRequest()), frame(ip(CLIENT6, OWN6) / ICMPv6EchoRequest()),
-        *(tcp(CLIENT, there, port, flags=flags) for flags in ("A", "FA", "R", "", "FPU", "SF", "SR", "SA")
+        *(tcp(CLIENT, there, port, flags=flags)
+          for flags in ("A", "FA", "R", "", "FPU", "SF", "SR", "SA")
           for there in (WEB4, OWN) for port in (443, 9050, 9040)),
     ]  # fmt: skip
     for probe in dead:

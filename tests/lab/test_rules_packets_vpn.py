@@ -167,8 +167,11 @@ def test_clients_do_not_reach_each_other_or_the_qube(vpn: InChain) -> None:
 def test_spoofed_sources_are_dropped_in_silence(vpn: InChain) -> None:
     vif, own4, _ = vpn.client()
     _, other4, other6 = vpn.client(1)
-    spoofed = (other4, "10.137.0.12", "10.137.0.11", TUNNEL4, ENDPOINT, WEB4, "127.0.0.1", "0.0.0.0",
-               "255.255.255.255", other6, WEB6, TUNNEL6, "fe80::1", "::1", "::", "::ffff:10.137.0.13")  # fmt: skip
+    spoofed = (
+        other4, "10.137.0.12", "10.137.0.11", TUNNEL4, ENDPOINT, WEB4,
+        "127.0.0.1", "0.0.0.0", "255.255.255.255",
+        other6, WEB6, TUNNEL6, "fe80::1", "::1", "::", "::ffff:10.137.0.13",
+    )  # fmt: skip
     for source in spoofed:
         there = WEB6 if ":" in source else WEB4
         assert vpn.probe(udp(source, there, 443), vif) == {}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netchain.nft import literals
 from netchain.nft.literals import IfName, Mark, Port, Protocol, Uid, element, literal
 
 PLAIN = re.compile(r'[0-9a-f:.]+|"[A-Za-z_][A-Za-z0-9_.-]{0,14}"', re.ASCII)
@@ -97,3 +100,17 @@ def test_a_number_is_an_int(value: Any) -> None:
 def test_an_element_has_a_value() -> None:
     with pytest.raises(ValueError, match="needs a value"):
         element(())
+
+
+def test_the_layer_is_pure() -> None:
+    """Only the loader of the library touches the system."""
+    acts = {"subprocess", "socket", "os", "pyroute2", "nftables", "ctypes", "importlib"}
+    for path in Path(literals.__file__).parent.glob("*.py"):
+        tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        names = {
+            name.partition(".")[0]
+            for node in tree
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in [*(alias.name for alias in node.names), getattr(node, "module", "") or ""]
+        }
+        assert path.stem == "library" or not names & acts
