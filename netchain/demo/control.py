@@ -20,7 +20,7 @@ from netchain.wire.capture import Captured
 from netchain.wire.judge import judge
 
 _CONTROL_S = 20.0
-_OPEN = """table inet netchain
+OPEN_RULES = """table inet netchain
 delete table inet netchain
 table inet netchain {
   chain out { type nat hook postrouting priority srcnat; oifgroup 1 masquerade; }
@@ -37,7 +37,7 @@ def run(chain: Chain, site: Site, say: Say) -> dict[str, Any]:
     opened = []
     for qube in [proxy, *chain.upstream(proxy.name)]:
         say(f"control: opening {qube.name}")
-        site.backend.load_rules(chain, qube.name, _OPEN)
+        site.backend.load_rules(chain, qube.name, OPEN_RULES)
         opened.append(str(qube.name))
         if qube is proxy:
             _route_around(chain, site, proxy.name)
