@@ -6,6 +6,8 @@ users' machines. Runs as whoever runs the tests (root here; rootless with a rang
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -197,6 +199,59 @@ def test_status_names_a_rule_that_was_changed(up: Netchain) -> None:
     assert up("plan", "--exit-code").returncode == 20
     assert up("up").returncode == 0
     assert up("plan", "--exit-code").returncode == 0
+
+
+def test_interrupted_up_stays_closed_and_the_next_one_converges(up: Netchain) -> None:
+    assert up("down").returncode == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "netchain", "up"], env=up.environment, text=True,
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("? await"):
+            break
+    process.send_signal(signal.SIGINT)
+    rest = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=30) == 130, rest
+    assert "stays closed" in rest
+    status = json.loads(up("status", "--json").stdout)
+    assert status["verdict"] == "closed"
+    assert all(q["state"] in ("blocked", "missing") for q in status["qubes"])
+    assert "seen_from" not in page(up)
+    assert up("up").returncode == 0
+    assert "seen_from" in page(up)
+
+
+def test_two_ups_at_once_say_who_holds_the_chain(up: Netchain) -> None:
+    locks = Path(up.environment["NETCHAIN_STATE_DIR"], "run", "locks", "vpn-before-tor.lock")
+    with locks.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = up("up")
+    assert done.returncode == 1
+    assert "is being changed by process" in done.stderr
+
+
+def test_secrets_are_in_no_argv_and_no_log(up: Netchain) -> None:
+    state = Path(up.environment["NETCHAIN_STATE_DIR"])
+    keys = [p.read_text().strip() for p in state.glob("lab/*.key")]
+    assert len(keys) > 10
+    assert all(p.stat().st_mode & 0o077 == 0 for p in state.glob("lab/*.key"))
+    seen = "".join(p.read_text(errors="replace") for p in state.rglob("*.log"))
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            seen += (process / "cmdline").read_text(errors="replace")
+            seen += (process / "environ").read_text(errors="replace")
+    assert not [key for key in keys if key in seen]
+
+
+def test_down_is_quick(up: Netchain) -> None:
+    """Only that nothing waits for a time-out: speed itself is measured by the bench."""
+    start = time.monotonic()
+    assert up("down").returncode == 0
+    assert time.monotonic() - start < 10
+    assert up("up").returncode == 0
 
 
 def test_killed_keeper_takes_the_site_down_closed(up: Netchain) -> None:

@@ -1,0 +1,151 @@
+"""A backend in memory, for tests of what is above the seam.
+
+It keeps and refuses what a real one does (tests/backends holds both to that). It filters nothing:
+rules are text, a wire is two sockets that hold a few frames, programs are the caller's functions.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from netchain.backends.base import Completed, Service, Tunnel, Uids, User, digest
+from netchain.errors import NetchainError, Problem
+from netchain.model.allowed import Link
+from netchain.model.chain import Chain
+from netchain.model.names import QubeName
+from netchain.model.observed import UPLINK_PEER, Observed, ObservedQube
+from netchain.nft.fill import TABLE
+
+Program = Callable[[Sequence[str], bytes], Completed]
+
+
+class _Wire:
+    """A link: what is sent into one end is heard at the other, frame by frame."""
+
+    def __init__(self, netvm: QubeName) -> None:
+        self.netvm = netvm
+        self.ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+    def cut(self) -> None:
+        for end in self.ends:
+            end.close()
+
+
+@dataclass
+class _Qube:
+    blocked: bool = True
+    rules: str = ""
+    wire: _Wire | None = None
+    services: set[str] = field(default_factory=set)
+
+
+class FakeBackend:
+    """Qubes of any number of chains; `programs` are what `execute` finds, by name."""
+
+    def __init__(self, programs: Mapping[str, Program] | None = None) -> None:
+        self._programs = dict(programs or {})
+        self._qubes: dict[tuple[str, QubeName], _Qube] = {}
+
+    def observe(self, chain: Chain) -> Observed:
+        found = {}
+        for (owner, name), q in self._qubes.items():
+            if owner == chain.name:
+                link = q.wire.netvm if q.wire else None
+                found[name] = ObservedQube(q.blocked, digest(q.rules), link, frozenset(q.services))
+        return Observed(found)
+
+    def uids(self) -> Uids:
+        return Uids(tor=101, proved=False)
+
+    def check_rules(self, text: str) -> str:
+        """The text without comments and empty lines; only its outer form is looked at."""
+        lines = (line.rstrip() for line in text.splitlines())
+        listing = "\n".join(line for line in lines if line and line.lstrip()[0] != "#")
+        if f"table {TABLE}" not in listing or listing.count("{") != listing.count("}"):
+            raise _failed(f"these are no rules: {text[:40]!r}")
+        return listing + "\n"
+
+    def create(self, chain: Chain, qube: QubeName) -> None:
+        if (chain.name, qube) in self._qubes:
+            raise _failed(f"{qube} is there already")
+        self._qubes[chain.name, qube] = _Qube()
+
+    def remove(self, chain: Chain, qube: QubeName) -> None:
+        """Its clients lose their wires, as they do when a namespace or a machine ends."""
+        for (owner, name), q in self._qubes.items():
+            if q.wire and owner == chain.name and qube in (name, q.wire.netvm):
+                q.wire.cut()
+                q.wire = None
+        self._qubes.pop((chain.name, qube), None)
+
+    def attach(self, chain: Chain, qube: QubeName) -> None:
+        client, netvm = self._get(chain, qube), chain[qube].netvm
+        if netvm is not None:
+            self._get(chain, netvm)  # it must be there
+        if client.wire:
+            client.wire.cut()
+        client.wire = _Wire(netvm or UPLINK_PEER)
+
+    def detach(self, chain: Chain, qube: QubeName) -> None:
+        self._wire(chain, qube).cut()
+        self._get(chain, qube).wire = None
+
+    def block(self, chain: Chain, qube: QubeName) -> None:
+        self._get(chain, qube).blocked = True
+
+    def unblock(self, chain: Chain, qube: QubeName) -> None:
+        if not self._get(chain, qube).blocked:
+            raise _failed(f"{qube} is not blocked")
+        self._get(chain, qube).blocked = False
+
+    def load_rules(self, chain: Chain, qube: QubeName, text: str) -> None:
+        self._get(chain, qube).rules = self.check_rules(text)
+
+    def list_rules(self, chain: Chain, qube: QubeName) -> str:
+        return self._get(chain, qube).rules
+
+    def add_tunnel(self, chain: Chain, qube: QubeName, tunnel: Tunnel) -> bool:  # noqa: ARG002
+        self._get(chain, qube)
+        return False
+
+    def start_service(self, chain: Chain, qube: QubeName, service: Service) -> None:
+        self._get(chain, qube).services.add(service.name)
+
+    def execute(
+        self, chain: Chain, qube: QubeName, argv: Sequence[str], *, stdin: bytes = b"",
+        timeout: float = 30, user: User = User.ROOT,  # noqa: ARG002
+    ) -> Completed:  # fmt: skip
+        self._get(chain, qube)
+        if argv[0] not in self._programs:
+            raise _failed(f"{qube} has no program {argv[0]}")
+        return self._programs[argv[0]](argv, stdin)
+
+    def volume(self) -> PurePosixPath:
+        return PurePosixPath("/rw")
+
+    def connect(self, chain: Chain, qube: QubeName, path: PurePosixPath) -> socket.socket:
+        self._get(chain, qube)
+        raise _failed(f"nothing listens on {path} in {qube}")
+
+    def taps(self, chain: Chain, links: Sequence[Link]) -> dict[str, socket.socket]:
+        return {link.name: self._wire(chain, link.client).ends[0].dup() for link in links}
+
+    def client_end(self, chain: Chain, link: Link) -> socket.socket:
+        return self._wire(chain, link.client).ends[1].dup()
+
+    def _get(self, chain: Chain, qube: QubeName) -> _Qube:
+        if found := self._qubes.get((chain.name, qube)):
+            return found
+        raise _failed(f"there is no {qube}")
+
+    def _wire(self, chain: Chain, qube: QubeName) -> _Wire:
+        if wire := self._get(chain, qube).wire:
+            return wire
+        raise _failed(f"{qube} has no uplink")
+
+
+def _failed(words: str) -> NetchainError:
+    return NetchainError(Problem("E052", words))
