@@ -52,8 +52,8 @@ class FakeBackend:
     def observe(self, chain: Chain) -> Observed:
         found = {}
         for (owner, name), q in self._qubes.items():
+            link = q.wire.netvm if q.wire else None
             if owner == chain.name:
-                link = q.wire.netvm if q.wire else None
                 found[name] = ObservedQube(q.blocked, digest(q.rules), link, frozenset(q.services))
         return Observed(found)
 
@@ -69,9 +69,8 @@ class FakeBackend:
         return listing + "\n"
 
     def create(self, chain: Chain, qube: QubeName) -> None:
-        if (chain.name, qube) in self._qubes:
+        if self._qubes.setdefault((chain.name, qube), new := _Qube()) is not new:
             raise _failed(f"{qube} is there already")
-        self._qubes[chain.name, qube] = _Qube()
 
     def remove(self, chain: Chain, qube: QubeName) -> None:
         """Its clients lose their wires, as they do when a namespace or a machine ends."""
@@ -119,9 +118,9 @@ class FakeBackend:
         timeout: float = 30, user: User = User.ROOT,  # noqa: ARG002
     ) -> Completed:  # fmt: skip
         self._get(chain, qube)
-        if argv[0] not in self._programs:
-            raise _failed(f"{qube} has no program {argv[0]}")
-        return self._programs[argv[0]](argv, stdin)
+        if program := self._programs.get(argv[0]):
+            return program(argv, stdin)
+        return Completed(127, b"", f"{argv[0]}: not found\n".encode())
 
     def volume(self) -> PurePosixPath:
         return PurePosixPath("/rw")

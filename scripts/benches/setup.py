@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,12 @@ from netchain.nft.fill import TABLE, Facts, rules_for
 
 ROUTER = "lab:isp"
 WAN = Wan(
-    "wan0", *(ip_address(a) for a in ("100.64.0.2", "100.64.0.1", "2001:db8:a::2", "2001:db8:a::1"))
-)  # type: ignore[arg-type]
+    "wan0",
+    IPv4Address("100.64.0.2"),
+    IPv4Address("100.64.0.1"),
+    IPv6Address("2001:db8:a::2"),
+    IPv6Address("2001:db8:a::1"),
+)
 ROUNDS = {5: 9, 50: 3}
 ECHO_BUILDS = 30
 ECHO_GOAL_MS, RATIO_GOAL = 5.0, 0.65
@@ -167,13 +171,13 @@ class IpBatch:
 
     def __init__(self, directory: Path, chain: Chain, texts: Mapping[QubeName, str]) -> None:
         self._chain = chain
-        self._links, lines = _batches(chain)
+        links, lines = _batches(chain)
         self._files = {}
-        for node, text in lines.items():
+        for node, commands in lines.items():
             self._files[node] = directory / f"{_plain(node)}.batch"
-            self._files[node].write_text("\n".join(text) + "\n")
+            self._files[node].write_text("\n".join(commands) + "\n")
         self._link_file = directory / "links.batch"
-        self._link_file.write_text("\n".join(self._links) + "\n")
+        self._link_file.write_text("\n".join(links) + "\n")
         self._rules = {}
         for name, text in texts.items():
             self._rules[name] = directory / f"{name}.nft"

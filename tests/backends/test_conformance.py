@@ -36,8 +36,11 @@ def cat(_: Sequence[str], stdin: bytes) -> Completed:
 
 
 @pytest.fixture
-def fake() -> Backend:
-    return FakeBackend({"cat": cat})
+def fake(chain: Chain) -> Iterator[Backend]:
+    backend = FakeBackend({"cat": cat})
+    yield backend
+    for name in backend.observe(chain).qubes:
+        backend.remove(chain, name)  # closes its wires
 
 
 @pytest.fixture
@@ -176,19 +179,24 @@ def test_attach_needs_both_ends_and_detach_a_link(backend: Backend, chain: Chain
     assert observed(backend, chain, VPN).link is None
 
 
-def test_a_wire_carries_frames_from_the_client_to_the_tap(backend: Backend, chain: Chain) -> None:
-    create(backend, chain, FIREWALL, VPN)
-    backend.attach(chain, VPN)
-    link = Link(VPN, FIREWALL)
+def carries(backend: Backend, chain: Chain, link: Link) -> bool:
+    """Whether the tap hears a frame that the client sends."""
     frame = b"\xff" * 6 + b"\x02" + bytes(5) + b"\x88\xb5" + b"conformance".ljust(46, b"\0")
     with backend.taps(chain, [link])[link.name] as tap, backend.client_end(chain, link) as end:
         tap.settimeout(WAIT_S)
         end.send(frame)
         while tap.recv(2048) != frame:  # whatever else a kernel may say there
             pass
+    return True
+
+
+def test_a_wire_carries_frames_from_the_client_to_the_tap(backend: Backend, chain: Chain) -> None:
+    create(backend, chain, FIREWALL, VPN)
+    backend.attach(chain, VPN)
+    assert carries(backend, chain, Link(VPN, FIREWALL))
     backend.detach(chain, VPN)
     with pytest.raises(NetchainError):
-        backend.client_end(chain, link)
+        backend.client_end(chain, Link(VPN, FIREWALL))
 
 
 def test_a_started_service_is_observed(backend: Backend, chain: Chain) -> None:
@@ -213,8 +221,7 @@ def test_a_tunnel_may_be_asked_for_twice(backend: Backend, chain: Chain) -> None
 def test_programs_run_in_a_qube(backend: Backend, chain: Chain) -> None:
     backend.create(chain, WORK)
     assert backend.execute(chain, WORK, ["cat"], stdin=b"a\0b") == Completed(0, b"a\0b", b"")
-    with pytest.raises(NetchainError):
-        backend.execute(chain, WORK, ["no-such-program-of-ours"])
+    assert backend.execute(chain, WORK, ["no-such-program-of-ours"]).status != 0
     with pytest.raises(NetchainError):
         backend.connect(chain, WORK, PurePosixPath("/run/no-such-socket"))
     assert backend.volume().is_absolute()
@@ -233,16 +240,14 @@ def test_remove_takes_all_with_it_and_leaves_the_rest(backend: Backend, chain: C
 
 
 def test_the_clients_of_a_removed_netvm_are_wired_anew(backend: Backend, chain: Chain) -> None:
-    """The kernel may need a moment to take the old link down: it is waited for."""
+    """At once, though a kernel may take its time to let the old wire go."""
     create(backend, chain, FIREWALL, VPN)
     backend.attach(chain, VPN)
     backend.remove(chain, FIREWALL)
-    deadline = time.monotonic() + WAIT_S
-    while observed(backend, chain, VPN).link is not None:
-        assert time.monotonic() < deadline
     backend.create(chain, FIREWALL)
     backend.attach(chain, VPN)
     assert observed(backend, chain, VPN).link == FIREWALL
+    assert carries(backend, chain, Link(VPN, FIREWALL))
 
 
 def test_removing_what_is_not_there_is_fine(backend: Backend, chain: Chain) -> None:

@@ -183,9 +183,7 @@ def test_without_root_it_says_what_to_install(machine: Machine) -> None:
     assert done.stderr.splitlines()[-1].endswith("apt-get install tor unbound")
 
 
-def _start(
-    words: Sequence[str], more: dict[str, str], machine: Machine
-) -> subprocess.Popen[bytes]:
+def _start(words: Sequence[str], more: dict[str, str], machine: Machine) -> subprocess.Popen[bytes]:
     """In a process group of its own, as a terminal would have it for Ctrl-C."""
     return subprocess.Popen(
         words, env=machine.environment | more, start_new_session=True,
