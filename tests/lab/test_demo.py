@@ -160,9 +160,7 @@ def test_a_killed_program_comes_back(up: Netchain, program: str) -> None:
     status = json.loads(up("status", "--json").stdout)
     assert status["verdict"] == "up"
     qube = "sys-proxyvm" if program.startswith("wireguard") else "sys-whonix"
-    killed = up("exec", f"vpn-before-tor:{qube}", "--", "true")
-    assert killed.returncode == 0
-    pids = [int(p) for p in _pids(f"[netchain] vpn-before-tor:{qube}", program)]
+    pids = _pids(_holder(up, qube), program)
     assert pids
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
@@ -170,25 +168,28 @@ def test_a_killed_program_comes_back(up: Netchain, program: str) -> None:
     assert until(lambda: json.loads(up("status", "--json").stdout)["verdict"] == "up", 30)
 
 
-def _pids(holder: str, program: str) -> list[str]:
-    """PIDs of a program in the PID namespace of a node."""
-    node = subprocess.run(
-        ["pgrep", "-f", holder.replace("[", r"\[")], capture_output=True, text=True
-    )
-    pids = []
-    for candidate in subprocess.run(
-        ["pgrep", "-f", f"^{program}"], capture_output=True, text=True
-    ).stdout.split():
-        for pid in node.stdout.split():
-            if os.readlink(f"/proc/{candidate}/ns/net") == os.readlink(f"/proc/{pid}/ns/net"):
-                pids.append(candidate)
-    return pids
+def _holder(netchain: Netchain, qube: str) -> int:
+    """PID of the process that holds the qube's namespaces, of our own site and no other."""
+    state = netchain.environment["NETCHAIN_STATE_DIR"]
+    name = rf"^\[netchain\] vpn-before-tor:{qube}"
+    found = subprocess.run(["pgrep", "-f", name], capture_output=True, text=True).stdout.split()
+    for pid in found:
+        parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+        if f"lab@{state}/run" in Path(f"/proc/{parent}/cmdline").read_text():
+            return int(pid)
+    raise AssertionError(f"{qube} is not up")
+
+
+def _pids(holder: int, program: str) -> list[int]:
+    """PIDs of a program in the network namespace of a node."""
+    network = os.readlink(f"/proc/{holder}/ns/net")
+    found = subprocess.run(["pgrep", "-f", f"^{program}"], capture_output=True, text=True)
+    pids = map(int, found.stdout.split())
+    return [pid for pid in pids if os.readlink(f"/proc/{pid}/ns/net") == network]
 
 
 def test_status_names_a_rule_that_was_changed(up: Netchain) -> None:
-    holder = subprocess.run(
-        ["pgrep", "-f", r"\[netchain\] vpn-before-tor:sys-firewall"], capture_output=True, text=True
-    ).stdout.split()[0]
+    holder = _holder(up, "sys-firewall")
     subprocess.run(
         ["nsenter", f"--target={holder}", "--user", "--net", "--preserve-credentials", "nft",
          "add", "rule", "inet", "netchain", "forward", "accept"], check=True,
