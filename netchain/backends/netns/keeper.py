@@ -13,6 +13,7 @@ the client's connection.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
@@ -97,6 +98,12 @@ class Keeper:
         # Orphans of the node are ours to reap (their nsenter is dead): its end waits for them.
         while self._reap_one(os.WEXITED) != node.pid:
             pass
+        self._let_go(node)
+
+    def _let_go(self, node: Node) -> None:
+        """Close all that keeps the node's namespace alive, also when the rule loader has died."""
+        with contextlib.suppress(OSError):
+            self.rules.forget(node.netns)
         node.close()
 
     def _reap_one(self, options: int) -> int:
@@ -197,7 +204,7 @@ class Keeper:
         for name, node in list(self.nodes.items()):
             if node.pid in gone:
                 self.services.drop(name)
-                self.nodes.pop(name).close()
+                self._let_go(self.nodes.pop(name))
 
 
 def main() -> None:

@@ -48,6 +48,10 @@ class Worker:
     def handle(self, message: rpc.Message, fds: list[int]) -> rpc.Message:
         if message["do"] == "check":
             return self._check(message["text"])
+        if message["do"] == "forget":
+            # A context's socket would keep the namespace of a removed node alive.
+            self._contexts.pop(os.fstat(fds[0]).st_ino, None)
+            return {"output": ""}
         context = self._context(fds[0])
         context.set_json_output(bool(message.get("json")))
         context.set_stateless_output(not message.get("counters"))

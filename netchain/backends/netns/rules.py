@@ -33,6 +33,11 @@ class RuleLoader:
         """The canonical listing of the rules that the text makes, loaded where nobody is."""
         return self._ask({"do": "check", "text": text})
 
+    def forget(self, netns: int) -> None:
+        """Let go of a namespace whose node is gone: a kept context would keep it alive."""
+        if self._socket is not None:
+            self._ask({"do": "forget"}, [netns])
+
     def _ask(self, message: rpc.Message, fds: Sequence[int] = ()) -> str:
         if self._socket is None:
             self._start()
