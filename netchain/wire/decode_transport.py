@@ -76,7 +76,7 @@ def _read_udp(draft: Draft, frame: bytes, start: int, stop: int) -> None:
     length = _U16(frame, start + 4)[0]
     room = stop - start
     partial = draft.quoted or draft.more_fragments
-    if length < 8 or length < room or (length > room and not partial):
+    if length < room or (length > room and not partial):
         draft.fail(Defect.TRANSPORT_LENGTH)
     draft.payload = frame[start + 8 : stop]
 

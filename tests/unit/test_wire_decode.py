@@ -53,10 +53,10 @@ UNDERSTOOD: dict[str, tuple[bytes, dict[str, Any]]] = {
         },
     ),
     "TCP options": (
-        frame4(tcp(bytes(4) + b"x", words=6, flags=0x112), 6),
-        {"sport": 40000, "dport": 443, "tcp_flags": 0x112, "payload": b"x"},
+        frame4(tcp(bytes(4) + b"x", words=6, flags=0x113), 6),
+        {"sport": 40000, "dport": 443, "tcp_flags": 0x113, "payload": b"x"},
     ),
-    "UDP-Lite": (frame4(udp(length=8), 136), {"protocol": 136, "dport": 51820}),
+    "UDP-Lite": (frame4(udp(length=8), 136), {"protocol": 136, "dport": 51820, "payload": b"data"}),
     "SCTP": (frame4(pack("!HHII", 1, 2, 0, 0) + b"chunk", 132), {"dport": 2, "payload": b"chunk"}),
     "DCCP": (
         frame4(pack("!HHBBHB7x", 1, 2, 4, 0, 0, 1) + b"d", 33),
@@ -103,7 +103,14 @@ UNDERSTOOD: dict[str, tuple[bytes, dict[str, Any]]] = {
             "more_fragments": True,
         },
     ),
-    "echo": (frame4(icmp(8, 0, payload=b"ping"), 1), {"icmp_type": 8, "payload": b"ping"}),
+    "echo": (
+        frame4(icmp(8, 9, payload=b"ping"), 1),
+        {"icmp_type": 8, "icmp_code": 9, "payload": b"ping"},
+    ),
+    "echo in IPv6": (
+        frame6(icmp(128, 9, payload=b"ping"), 58),
+        {"icmp_type": 128, "icmp_code": 9, "payload": b"ping"},
+    ),
     "neighbour solicitation": (
         frame6(icmp(135, 0, payload=TARGET + bytes([1, 1]) + MAC_A), 58),
         {"icmp_type": 135, "ndp_target": TARGET},

@@ -119,6 +119,7 @@ EDGES: dict[str, tuple[bytes, Defect | None]] = {
     "UDP-Lite coverage of more": (frame4(udp(length=13), 136), Defect.TRANSPORT_LENGTH),
     "UDP-Lite first fragment": (frame4(udp(length=99), 136, fragment=0x2000), None),
     "UDP-Lite header cut to 7 bytes": (frame4(udp()[:7], 136), Defect.TRANSPORT_HEADER),
+    "UDP-Lite header alone": (frame4(udp(b"", length=8), 136), None),
     "SCTP header": (frame4(bytes(12), 132), None),
     "SCTP header cut to 11 bytes": (frame4(bytes(11), 132), Defect.TRANSPORT_HEADER),
     "DCCP header": (dccp(3, 0, 12), None),
@@ -156,6 +157,11 @@ EDGES: dict[str, tuple[bytes, Defect | None]] = {
     "NDP option without length": (
         frame6(icmp(133, 0, payload=bytes([1, 1]) + MAC_A + b"\1"), 58), Defect.NDP,
     ),
+    "advertisement with target": (frame6(icmp(136, 0, payload=TARGET), 58), None),
+    "advertisement cut": (frame6(icmp(136, 0, payload=TARGET[:15]), 58), Defect.NDP),
+    "redirect that quotes a part": (
+        frame6(icmp(137, 0, payload=bytes(32) + bytes([4, 7]) + bytes(6) + QUOTE6[:48]), 58), None,
+    ),
     "two NDP options": (frame6(icmp(133, 0, payload=(bytes([1, 1]) + MAC_A) * 2), 58), None),
     "option 4 outside a redirect": (
         frame6(icmp(136, 0, payload=TARGET + bytes([4, 1]) + bytes(6)), 58), None,
@@ -182,6 +188,7 @@ EDGES: dict[str, tuple[bytes, Defect | None]] = {
     "GRE option cut": (frame4(b"\x20\0\x08\0abc", 47), Defect.TRANSPORT_HEADER),
     "GRE with all options": (frame4(b"\xb0\0\x08\0" + bytes(12) + QUOTE4, 47), None),
     "GRE with a reserved bit": (frame4(b"\x08\0\x08\0" + QUOTE4, 47), Defect.TUNNEL),
+    "GRE of version 1": (frame4(b"\0\1\x08\0" + QUOTE4, 47), Defect.TUNNEL),
     "GRE alone": (frame4(b"\0\0\x08\0", 47), Defect.IP_HEADER),
 }  # fmt: skip
 
@@ -217,8 +224,34 @@ def test_option_types() -> None:
     assert decode(frame4(b"", 253, options=bytes([7, 2, 1, 131, 3, 0, 0, 0]))).options == (7, 131)
 
 
+def test_targets_of_neighbour_discovery() -> None:
+    flows = {
+        kind: decode(frame6(icmp(kind, 0, payload=TARGET * 2), 58)) for kind in range(133, 139)
+    }
+    targets = {kind for kind, flow in flows.items() if flow.ndp_target == TARGET}
+    assert targets == {135, 136, 137}
+
+
 def test_payloads_start_behind_the_header() -> None:
     assert decode(dccp(5, 1, 24)).payload == bytes(4)
     assert decode(frame4(tcp(b"optsdata", words=6), 6)).payload == b"data"
     assert decode(frame6(icmp(128, 0, payload=b"ping"), 58)).payload == b"ping"
     assert decode(frame4(tcp(b"data", words=15), 6)).payload == b"data"
+
+
+def test_which_icmp_messages_quote_a_packet() -> None:
+    """Of the others nothing is looked for, of these nothing is overlooked."""
+    quoting = {k for k in range(256) if decode(frame4(icmp(k, 0, payload=QUOTE4), 1)).inner}
+    assert quoting == {3, 4, 5, 11, 12}
+    with_length = {k for k in quoting if decode(error4(99, QUOTE4, k)).problem is Defect.ICMP}
+    assert with_length == {3, 11, 12}
+    quoting = {k for k in range(256) if decode(frame6(icmp(k, 0, payload=QUOTE6), 58)).inner}
+    assert quoting == {1, 2, 3, 4}
+    with_length = {k for k in quoting if decode(error6(99, QUOTE6, k)).problem is Defect.ICMP}
+    assert with_length == {1, 3}
+
+
+def test_what_is_readable_beside_a_problem() -> None:
+    ports = [decode(frame4(bytes([0, 1, 0, 2])[:size])) for size in (3, 4)]
+    assert [(flow.sport, flow.dport) for flow in ports] == [(None, None), (1, 2)]
+    assert decode(frame4(b"payload", first=0x44)).payload == b"payload"
