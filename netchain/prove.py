@@ -55,6 +55,7 @@ class Sensor:
     backend: Backend
     tap: Tap = field(default_factory=lambda: Tap({}))
     injected: dict[str, set[bytes]] = field(default_factory=dict)
+    _outages: dict[str, int] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         return self
@@ -69,6 +70,7 @@ class Sensor:
         self.injected[link.name] = set()
         taps = self.backend.taps(chain, [link])
         self.tap.add(link.name, taps[link.name], self.backend.client_end(chain, link))
+        self._outages[link.name] = self.tap.outages[link.name]
 
     def inject(self, link: str, frame: bytes) -> None:
         """Send a frame as the link's client would, past its rules; the judge knows it as ours."""
@@ -78,11 +80,14 @@ class Sensor:
     def settle(self) -> list[str]:
         """A canary over every link: afterwards all that was sent before has been heard, or a doubt
         says where not."""
+        mark = self.tap.mark()
         tokens = {link: secrets.token_bytes(16) for link in self.injected}
         for link, token in tokens.items():
             self.inject(link, build.canary(CLIENT_MAC, NETVM_MAC, token))
         silent = [
-            link for link, token in tokens.items() if self.tap.wait_for(token, [link], _CANARY_S)
+            link
+            for link, token in tokens.items()
+            if self.tap.wait_for(token, [link], _CANARY_S, mark)
         ]
         return [f"the tap on {link} did not hear its canary" for link in silent]
 
@@ -90,6 +95,11 @@ class Sensor:
         """What keeps silence from being a proof."""
         found = [f"the tap failed: {self.tap.failed}"] if self.tap.failed else []
         found += [f"the tap on {link} is deaf: {why}" for link, why in self.tap.dead.items()]
+        found += [
+            f"{link} went down while it was heard"
+            for link, count in self.tap.outages.items()
+            if count > self._outages.get(link, 0)
+        ]
         found += [f"{n} frames of {link} were lost" for link, n in self.tap.drops().items() if n]
         return found
 
