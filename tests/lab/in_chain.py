@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address
+from time import monotonic
 from typing import Any
 
 from one_qube import FAR_MAC, QUBE_MAC, OneQube
@@ -47,8 +49,17 @@ class InChain(OneQube):
         if self.me.role is Role.VPN_PROXY:
             self.link(TUNNEL, GROUP_TUNNEL, arp=False, mtu=1420)
         self.link(STRAY, 0, arp=False)
-        self.ip(*self._uplink(), *self._downstream(), *self._tunnel())
+        lines = [*self._uplink(), *self._downstream(), *self._tunnel()]
+        self.ip(*lines)
+        self._await_addresses(sum(" nodad" in line for line in lines))
         self.seen()
+
+    def _await_addresses(self, count: int) -> None:
+        """The kernel makes an IPv6 address usable in a work queue: its local route tells."""
+        local_routes = ("ip", "-6", "route", "show", "type", "local", "table", "local")
+        deadline = monotonic() + 20
+        while len(self.run(*local_routes).splitlines()) < count + 1:  # and loopback's
+            assert monotonic() < deadline
 
     @property
     def uplink_ends(self) -> list[tuple[Address, Address]]:
@@ -101,6 +112,15 @@ class InChain(OneQube):
         """How many packets met the rules with that comment."""
         rules = parse(self.run("nft", "-j", "list", "ruleset"))
         return rules.packets_by_comment(ROLE)[comment]
+
+    def counted(self) -> Counter[str]:
+        """Packets by "chain: comment" of the rules that they met; "+" before those that pass."""
+        counted: Counter[str] = Counter()
+        for chain in parse(self.run("nft", "-j", "list", "ruleset")).chains:
+            for rule in chain.rules:
+                stops = {"drop", "reject"} & set(rule.statements[-1])
+                counted[f"{'' if stops else '+'}{chain.name}: {rule.comment}"] += rule.packets or 0
+        return counted
 
     def client(self, index: int = 0) -> tuple[str, str, str]:
         """A downstream interface, and its qube's addresses."""

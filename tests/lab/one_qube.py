@@ -79,8 +79,8 @@ class OneQube:
 
     def _ask(self, **message: Any) -> tuple[dict[str, Any], list[int]]:
         self._control.send(json.dumps(message).encode())
-        data, fds, _, _ = socket.recv_fds(self._control, 1 << 20, 1)
-        answer = json.loads(data)
+        _, fds, _, _ = socket.recv_fds(self._control, 1, 1)
+        answer = json.loads(self._control.recv(1 << 20))
         if "error" in answer:
             raise OSError(answer["error"])
         return answer, fds
@@ -246,9 +246,10 @@ def _serve(control: socket.socket) -> None:
     helper = _Helper()
     while data := control.recv(1 << 20):
         answer, fds = helper.answer(json.loads(data))
-        socket.send_fds(control, [json.dumps(answer).encode()], fds)
-        for fd in fds:
+        socket.send_fds(control, [b"-"], fds)
+        for fd in fds:  # before the answer: the only copy is the test's, and closing it counts
             os.close(fd)
+        control.send(json.dumps(answer).encode())
 
 
 if __name__ == "__main__":

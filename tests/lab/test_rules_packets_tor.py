@@ -181,7 +181,7 @@ def test_the_kernel_sends_nothing_upstream_for_tor(gateway: InChain) -> None:
     port, seq = flows([syn])[0][2], layers(syn)[TCP].seq
     tor.close()
     assert gateway.probe(tcp(WEB4, OWN, port, 9001, flags="SA", seq=1, ack=seq + 1), UP) == {}
-    assert gateway.met("only TCP, only tor's") == 1
+    assert gateway.met("only TCP, only tor's") >= 1
 
 
 def test_an_answer_without_its_route_does_not_go_upstream(gateway: InChain) -> None:
