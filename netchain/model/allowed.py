@@ -105,8 +105,15 @@ def allowed(chain: Chain, link: Link, states: States) -> tuple[FlowPattern, ...]
         for pattern in _sent_by(chain, sender):
             seen = _as_seen_on(chain, link, pattern)
             if seen is not None:
-                patterns += [seen, seen.reply(), *_errors_about(seen)]
+                patterns.append(seen)
+            if seen is not None and _answers(link, states):
+                patterns += [seen.reply(), _errors_about(seen)]
     return tuple(dict.fromkeys(patterns))
+
+
+def _answers(link: Link, states: States) -> bool:
+    """Whether anything may come down: the netvm is open (the internet always is)."""
+    return link.netvm is None or states.get(link.netvm, QubeState.BLOCKED) in OPEN
 
 
 def _path_open(chain: Chain, sender: Qube, link: Link, states: States) -> bool:
@@ -176,17 +183,11 @@ def _uplink_address(chain: Chain, version: int) -> Address | None:
     return chain.wan.address4 if version == 4 else chain.wan.address6
 
 
-def _errors_about(pattern: FlowPattern) -> list[FlowPattern]:
+def _errors_about(pattern: FlowPattern) -> FlowPattern:
     """ICMP errors may come down to whoever sent an allowed flow; none may go up."""
-    if pattern.direction is Direction.DOWN:
-        return []
     everywhere = ANY4 if pattern.source.version == 4 else ANY6
-    return [
-        FlowPattern(
-            "errors about allowed flows", Kind.ICMP_ERROR, Direction.DOWN, everywhere,
-            pattern.source,
-        )
-    ]  # fmt: skip
+    why = "errors about allowed flows"
+    return FlowPattern(why, Kind.ICMP_ERROR, Direction.DOWN, everywhere, pattern.source)
 
 
 def _neighbours(chain: Chain, link: Link) -> Iterator[FlowPattern]:

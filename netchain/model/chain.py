@@ -245,10 +245,9 @@ def _order_problems(
     if netvm.role not in _NETVM_ROLES[qube.role]:
         title = f"a {qube.role} cannot have a {netvm.role} as its netvm"
         return [Problem("E018", title, where, value, accepted)]
-    if chain.allow_discouraged:
-        return []
     above = {q.role for q in chain.upstream(qube.name)}
-    if qube.role is Role.VPN_PROXY and Role.TOR_GATEWAY in above:
+    behind_tor = Role.TOR_GATEWAY in above
+    if qube.role is Role.VPN_PROXY and behind_tor and not chain.allow_discouraged:
         return [
             Problem(
                 "E019", "a VPN behind Tor is the discouraged order", where, value,
@@ -258,7 +257,8 @@ def _order_problems(
             )
         ]  # fmt: skip
     in_tor_chain = bool(chain.with_role(Role.TOR_GATEWAY))
-    if qube.role is Role.WORKSTATION and in_tor_chain and netvm.role is not Role.TOR_GATEWAY:
+    reached = netvm.role is Role.TOR_GATEWAY or (chain.allow_discouraged and behind_tor)
+    if qube.role is Role.WORKSTATION and in_tor_chain and not reached:
         title = "in a chain with Tor a workstation is only ever below a Tor gateway"
         gateways = ", ".join(q.name for q in chain.with_role(Role.TOR_GATEWAY))
         return [Problem("E018", title, where, value, gateways)]

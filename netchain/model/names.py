@@ -33,6 +33,12 @@ class ChainName(_Name):
 
 
 class QubeName(_Name):
-    """The name of a qube within its chain."""
+    """The name of a qube within its chain; `uplink` stands for the internet (observed.py)."""
 
     __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        if text == "uplink":
+            raise ValueError(f"{NAME_ACCEPTED}, and not uplink")
+        return super().parse(text)

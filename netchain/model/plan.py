@@ -3,9 +3,10 @@
 `plan` compares and never acts. Every plan keeps the same order, which the tests check on random
 chains and random observed states:
 
-1. what is not wanted is blocked and removed, leaves first;
-2. what is missing is created, closed from its first moment (`Create` loads blocked.nft);
-3. what differs is blocked before it is touched; rules are loaded before links are made;
+1. what differs is blocked, and every workstation below it, before anything else is touched;
+2. what is not wanted is blocked and removed, leaves first; what is missing is created, closed
+   from its first moment (`Create` loads blocked.nft);
+3. rules are loaded before links are made;
 4. from the uplink down: a gateway is unblocked, its services start, it must become ready;
 5. the touched links are proved; only then are workstations unblocked.
 """
@@ -13,7 +14,7 @@ chains and random observed states:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netchain.model.chain import Chain, Qube, Role
 from netchain.model.names import QubeName
@@ -149,14 +150,17 @@ def render(plan: Plan) -> str:
 def plan_up(chain: Chain, desired: Desired, observed: Observed) -> Plan:
     """The steps that turn what is observed into the chain; empty when it is there already."""
     order = chain.from_uplink()
-    touched = {q.name for q in order if _differs(q, desired[q.name], observed.qubes.get(q.name))}
     gone = [name for name in observed.qubes if name not in {q.name for q in order}]
-    steps: list[Step] = list(_removals(gone, observed))
-    for qube in order:
-        if qube.name not in observed.qubes:
-            steps.append(Create(qube.name))
-        elif qube.name in touched and not observed.qubes[qube.name].blocked:
-            steps.append(Block(qube.name))
+    removals = _removals(gone, observed)
+    observed = _after_removals(observed, gone)
+    touched = _touched(chain, desired, observed)
+    blocks: list[Step] = [
+        Block(name)
+        for name in (q.name for q in order)
+        if name in touched and name in observed.qubes and not observed.qubes[name].blocked
+    ]
+    steps = blocks + removals
+    steps += [Create(qube.name) for qube in order if qube.name not in observed.qubes]
     for qube in order:
         if qube.name in touched:
             steps += _rules_and_link(qube, desired[qube.name], observed.qubes.get(qube.name))
@@ -172,6 +176,28 @@ def plan_down(observed: Observed) -> Plan:
 def peer(qube: Qube) -> QubeName:
     """What the qube's uplink interface is wired to."""
     return qube.netvm or UPLINK_PEER
+
+
+def _after_removals(observed: Observed, gone: list[QubeName]) -> Observed:
+    """What stays; a link whose other end is gone, or was never seen, is no link."""
+    stay = {name: have for name, have in observed.qubes.items() if name not in gone}
+    ends = {*stay, UPLINK_PEER, None}
+    return Observed(
+        {n: have if have.link in ends else replace(have, link=None) for n, have in stay.items()}
+    )
+
+
+def _touched(chain: Chain, desired: Desired, observed: Observed) -> set[QubeName]:
+    """Qubes that differ, and every workstation below one: it stays closed until the proof."""
+    differing = {
+        q.name for q in chain.qubes if _differs(q, desired[q.name], observed.qubes.get(q.name))
+    }
+    below = {
+        q.name
+        for q in chain.with_role(Role.WORKSTATION)
+        if any(above.name in differing for above in chain.upstream(q.name))
+    }
+    return differing | below
 
 
 def _differs(qube: Qube, want: DesiredQube, have: ObservedQube | None) -> bool:

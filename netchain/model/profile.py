@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from netchain.errors import Exit, NetchainError, Problem
 from netchain.model import chain as model
 from netchain.model.chain import Chain, Label, Qube, Role, Vpn
-from netchain.model.names import NAME_ACCEPTED, ChainName, QubeName
+from netchain.model.names import ChainName, QubeName
 
 SCHEMA = 1
 BACKENDS = ("netns",)
@@ -36,7 +36,7 @@ def parse(text: str, source: str) -> Chain:
     """
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers and nesting past Python's limits
         raise NetchainError(
             Problem("E010", f"this is not TOML: {error}", source), Exit.USAGE
         ) from error
@@ -60,6 +60,14 @@ def _located(problem: Problem, source: str) -> Problem:
     )  # fmt: skip
 
 
+def _shown(value: Any) -> str:
+    """The value as it may be printed: escaped and short, whatever it is."""
+    try:
+        return repr(value)[:80]
+    except (ValueError, RecursionError):  # a number or a nesting past Python's limits
+        return f"a {type(value).__name__} that is too long to print"
+
+
 class _Reader:
     """Reads one profile; every problem is kept, reading goes on with what is good."""
 
@@ -68,13 +76,13 @@ class _Reader:
         self.unsure: set[str] = set()  # key paths of which nothing more can be said
 
     def bad(self, code: str, title: str, where: str, value: Any, accepted: str) -> None:
-        shown = "" if value is None else repr(value)[:80]
+        shown = "" if value is None else _shown(value)
         self.problems.append(Problem(code, title, where, shown, accepted))
         self.unsure.add(where)
 
     def chain(self, data: Mapping[str, Any]) -> Chain | None:
         self._unknown(data, _TOP_KEYS, "")
-        if data.get("schema") != SCHEMA:
+        if type(data.get("schema")) is not int or data["schema"] != SCHEMA:
             self.bad("E011", "unknown schema", "schema", data.get("schema"), str(SCHEMA))
         name = self._name(ChainName, data.get("name"), "name")
         backend = self._choice(data.get("backend", "netns"), BACKENDS, "backend")
@@ -108,7 +116,7 @@ class _Reader:
         if role is None:  # what a qube of unknown role may be wired to is unknown, too
             self.unsure |= {f"{where}.netvm", f"{where}.vpn"}
         return Qube(
-            name or QubeName(f"qube-{index}"),
+            name or QubeName(f"qube[{index}]"),  # no name that a qube could have
             role or Role.WORKSTATION,
             label or Label.RED,
             netvm,
@@ -132,7 +140,7 @@ class _Reader:
                 hint = f"did you mean {close[0]}?" if close else ""
                 self.problems.append(
                     Problem(
-                        "E012", "unknown key", f"{prefix}{key}", repr(key),
+                        "E012", "unknown key", f"{prefix}{_shown(key)[1:-1]}", _shown(key),
                         ", ".join(accepted), hint,
                     )
                 )  # fmt: skip
@@ -140,9 +148,9 @@ class _Reader:
     def _name(self, kind: type[_N], value: Any, where: str) -> _N | None:
         try:
             return kind.parse(value)
-        except ValueError:
+        except ValueError as error:
             title = "the name is missing" if value is None else "this is not a name"
-            self.bad("E011", title, where, value, NAME_ACCEPTED)
+            self.bad("E011", title, where, value, str(error))
             return None
 
     def _enum(self, kind: type[_E], value: Any, where: str) -> _E | None:

@@ -166,7 +166,9 @@ def permits(patterns: Iterable[FlowPattern], flow: Flow, direction: Direction) -
 def _permits_quoted(patterns: tuple[FlowPattern, ...], quoted: Flow, direction: Direction) -> bool:
     """The packet that an error quotes: its head only, so its content cannot be looked at."""
     kind = kind_of(quoted)
-    if kind is None or kind is Kind.ICMP_ERROR or quoted.fragment:
+    if kind is None or kind is Kind.ICMP_ERROR or quoted.fragment or quoted.more_fragments:
+        return False
+    if not _plain(quoted, kind):
         return False
     return any(_matches(p, quoted, kind, quoted=True) for p in patterns if p.direction is direction)
 

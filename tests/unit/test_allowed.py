@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netchain.model.allowed import FlowPattern, Kind, Link, States, allowed, links
+from netchain.model.allowed import Direction, FlowPattern, Kind, Link, States, allowed, links
 from netchain.model.chain import Chain, QubeState, Role, Vpn
 from netchain.model.names import QubeName
 
@@ -172,7 +172,10 @@ def test_closing_a_qube_on_the_path_closes_the_link(
     needed = PATHS[profile, link].split()
     for name in ready:
         left = flows(chain, link, ready | {name: QubeState.BLOCKED})
-        assert left == (set() if name in needed else flows(chain, link, ready)), name
+        expected = set() if name in needed else flows(chain, link, ready)
+        if link.endswith(f"--{name}"):  # a closed netvm sends nothing; its client may still try
+            expected = {flow for flow in expected if flow.direction is Direction.UP}
+        assert left == expected, name
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -79,6 +79,7 @@ class Operations:
         first.netlink.apply([netlink.veth(ends[0], ends[1])])
         for name, changes in message["changes"]:
             self._configure(name, changes)
+        first.netlink.await_up(ends[0]["index"])
         return {}, []
 
     def do_configure(self, message: Message) -> Answer:

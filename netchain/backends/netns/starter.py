@@ -15,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -241,10 +240,13 @@ def find(site: str) -> Iterator[int]:
 
 def kill(site: str) -> bool:
     """End the site's keepers and wait until they are gone; whether there were any."""
-    pids = list(find(site))
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + _START_S
-    while list(find(site)) and time.monotonic() < deadline:
-        time.sleep(0.005)  # a bounded poll: a process that is not our child cannot be waited for
-    return bool(pids)
+    ended = False
+    for pid in find(site):
+        with contextlib.suppress(ProcessLookupError):
+            process = os.pidfd_open(pid)
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+            # Readable once it is gone with all its descriptors, its listening socket too.
+            select.select([process], [], [], _START_S)
+            os.close(process)
+            ended = True
+    return ended
