@@ -14,6 +14,7 @@ from netchain.backends.netns import wiring
 from netchain.model import addressing
 from netchain.model.addressing import CLIENT_MAC, NETVM_MAC, UPLINK
 from netchain.model.chain import Chain
+from netchain.model.names import QubeName
 from netchain.model.sysctls import sysctls
 
 ROUTER = "lab:isp"
@@ -157,21 +158,11 @@ def settle() -> None:
     """
     for _ in range(2):
         run("ip", "netns", "add", "sentinel")
-        run(
-            *[
-                "ip",
-                "link",
-                "add",
-                "sentinel",
-                "type",
-                "veth",
-                "peer",
-                "name",
-                "x",
-                "netns",
-                "sentinel",
-            ]
+        one, other = (
+            ["link", "add", "sentinel", "type", "veth"],
+            ["peer", "name", "x", "netns", "sentinel"],
         )
+        run("ip", *one, *other)
         run("ip", "netns", "del", "sentinel")
         deadline = time.monotonic() + 30
         while Path("/sys/class/net/sentinel").exists() or _listed("sentinel"):
