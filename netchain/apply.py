@@ -11,15 +11,12 @@ Ctrl-C, every touched qube gets blocked.nft, and the error says so; nothing is u
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
+from netchain import programs
 from netchain.backends.base import Backend, digest
 from netchain.errors import Exit, NetchainError, Problem
-from netchain.model.addressing import address4
 from netchain.model.allowed import Link
-from netchain.model.chain import Chain, Qube, QubeState, Role
+from netchain.model.chain import Chain, QubeState
 from netchain.model.names import QubeName
 from netchain.model.plan import (
     Attach,
@@ -35,59 +32,41 @@ from netchain.model.plan import (
     Remove,
     Start,
     Step,
+    Stop,
     Unblock,
     plan_down,
     plan_up,
 )
 from netchain.nft.fill import Facts, rules_for
-from netchain.prove import Sensor, prove
+from netchain.prove import prove
 from netchain.readiness import wait_ready
-from netchain.tor import torrc
-from netchain.vpn import wireguard
-from netchain.vpn.wireguard import WireGuard
-from netchain.wire.judge import Timeline
+from netchain.site import Site
+from netchain.vpn.wireguard import FWMARK
 
-Say = Callable[[str], None]
 _CLOSED = "The chain is left closed: every qube that was touched drops everything."
-
-
-@dataclass
-class Site:
-    """Everything that `up` needs beside the chain: secrets, Tor's extra lines, who listens."""
-
-    backend: Backend
-    sensor: Sensor
-    vpns: Mapping[QubeName, WireGuard] = field(default_factory=dict)
-    tor_lines: tuple[str, ...] = ()
-    timeout: float = 120.0
-    say: Say = lambda _: None
-    timeline: Timeline = field(default_factory=Timeline)
-
-
-def services_of(qube: Qube) -> tuple[str, ...]:
-    """The supervised programs that the qube's role needs."""
-    return {Role.VPN_PROXY: (wireguard.SERVICE,), Role.TOR_GATEWAY: (torrc.SERVICE,)}.get(
-        qube.role, ()
-    )
 
 
 def rule_texts(chain: Chain, backend: Backend) -> dict[QubeName, str]:
     """Each qube's role file, filled."""
-    facts = Facts(tor_uid=backend.uids().tor, vpn_mark=wireguard.FWMARK)
+    facts = Facts(tor_uid=backend.uids().tor, vpn_mark=FWMARK)
     return {qube.name: rules_for(chain, qube, facts) for qube in chain.qubes}
 
 
-def desired(chain: Chain, backend: Backend) -> Desired:
+def desired(chain: Chain, site: Site) -> Desired:
     """What every qube should have; every rule file is checked, all errors come at once."""
     wanted: dict[QubeName, DesiredQube] = {}
     problems: list[Problem] = []
-    for name, text in rule_texts(chain, backend).items():
+    for name, text in rule_texts(chain, site.backend).items():
         try:
-            listing = backend.check_rules(text)
+            listing = site.backend.check_rules(text)
         except NetchainError as error:
             problems += [Problem("E070", str(p), f"rules of {name}") for p in error.problems]
             continue
-        wanted[name] = DesiredQube(digest(listing), services_of(chain[name]))
+        wanted[name] = DesiredQube(
+            digest(listing),
+            site.backend.wiring(chain, name),
+            programs.wanted(chain, site, chain[name]),
+        )
     if problems:
         raise NetchainError(problems)
     return wanted
@@ -95,7 +74,7 @@ def desired(chain: Chain, backend: Backend) -> Desired:
 
 def plan(chain: Chain, site: Site) -> Plan:
     """The steps from what is there to the chain; changes nothing."""
-    return plan_up(chain, desired(chain, site.backend), site.backend.observe(chain))
+    return plan_up(chain, desired(chain, site), site.backend.observe(chain))
 
 
 def up(chain: Chain, site: Site) -> Plan:
@@ -176,9 +155,12 @@ def _act(chain: Chain, site: Site, step: Step) -> dict[QubeName, QubeState]:
             backend.detach(chain, name)
         case Unblock():
             backend.unblock(chain, name)
-            return {name: QubeState.STARTING if services_of(chain[name]) else QubeState.READY}
+            has_programs = programs.wanted(chain, site, chain[name])
+            return {name: QubeState.STARTING if has_programs else QubeState.READY}
         case Start():
-            _start(chain, site, chain[name])
+            programs.start(chain, site, chain[name])
+        case Stop():
+            programs.stop(chain, site, chain[name], step.service)
         case Await():
             wait_ready(chain, site.backend, chain[name], site.timeout, site.say)
             return {name: QubeState.READY}
@@ -207,35 +189,3 @@ def _read_back(chain: Chain, site: Site) -> None:
     if left:
         detail = ", ".join(str(step) for step in left[:5])
         raise NetchainError(Problem("E071", f"read back, these differ: {detail}"))
-
-
-def _start(chain: Chain, site: Site, qube: Qube) -> None:
-    if qube.role is Role.VPN_PROXY:
-        config = site.vpns[qube.name]
-        if site.backend.add_tunnel(chain, qube.name, config.tunnel()):
-            _kernel_wireguard(chain, site, qube, config)
-            return
-        service = wireguard.userspace_service(config.setconf())
-        site.backend.start_service(chain, qube.name, service)
-    else:
-        site.backend.start_service(chain, qube.name, torrc.service(_tor_files(chain, site, qube)))
-
-
-def _kernel_wireguard(chain: Chain, site: Site, qube: Qube, config: WireGuard) -> None:
-    command = wireguard.configure(config.setconf())
-    done = site.backend.execute(chain, qube.name, command.argv, stdin=command.stdin)
-    if done.status:
-        words = done.stderr.decode(errors="replace").strip()
-        raise NetchainError(Problem("E072", f"wg: {words}", str(qube.name)))
-
-
-def _tor_files(chain: Chain, site: Site, qube: Qube) -> PurePosixPath:
-    """Write the torrc into the qube's private volume; the directory as the qube sees it."""
-    inside = site.backend.volume() / "tor"
-    text = torrc.torrc(address4(chain, qube.name), inside, site.tor_lines)
-    script = f"mkdir -p -m 0700 {inside} && cat > {inside}/torrc"
-    done = site.backend.execute(chain, qube.name, ["sh", "-c", script], stdin=text.encode())
-    if done.status:
-        words = done.stderr.decode(errors="replace").strip()
-        raise NetchainError(Problem("E072", f"cannot write torrc: {words}", str(qube.name)))
-    return inside

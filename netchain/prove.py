@@ -14,6 +14,7 @@ side. The uplink itself gets a canary only: behind sys-net there is no rule of o
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
@@ -31,6 +32,7 @@ from netchain.wire.judge import Leak, LinkVerdict, Timeline, judge, permits
 from netchain.wire.tap import Tap
 
 _CANARY_S = 5.0
+_CLOCK_STEP_NS, _CLOCK_SLEW = 1_000_000, 0.001  # slewing adds at most 500 ppm (adjtime(3))
 _TARGET4, _TARGET6 = IPv4Address("192.0.2.1"), IPv6Address("2001:db8:dead::1")
 _FORGED4, _FORGED6 = IPv4Address("203.0.113.77"), IPv6Address("2001:db8:beef::77")
 _PORTS = (53, 80, 443, 9001, 51820)
@@ -56,6 +58,7 @@ class Sensor:
     tap: Tap = field(default_factory=lambda: Tap({}))
     injected: dict[str, set[bytes]] = field(default_factory=dict)
     _outages: dict[str, int] = field(default_factory=dict)
+    _since: tuple[int, int] = field(default_factory=lambda: _clocks())
 
     def __enter__(self) -> Self:
         return self
@@ -101,13 +104,26 @@ class Sensor:
             if count > self._outages.get(link, 0)
         ]
         found += [f"{n} frames of {link} were lost" for link, n in self.tap.drops().items() if n]
+        if self._clock_was_set():
+            found.append("the clock was set meanwhile: frames cannot be told apart by time")
         return found
+
+    def _clock_was_set(self) -> bool:
+        """Whether the wall clock, by which frames are stamped, went another way than the steady
+        one since this sensor was made."""
+        steady, wall = (now - then for now, then in zip(_clocks(), self._since, strict=True))
+        return abs(wall - steady) > _CLOCK_STEP_NS + _CLOCK_SLEW * steady
 
     def verdict(self, chain: Chain, timeline: Timeline) -> Verdict:
         """All that was heard so far, judged."""
         frames = {link: self.tap.frames(link) for link in self.injected}
         verdicts = judge(chain, timeline, frames, self.injected)
         return Verdict(tuple(verdicts), tuple(self.doubts()))
+
+
+def _clocks() -> tuple[int, int]:
+    """The steady clock and the wall clock, in ns."""
+    return time.monotonic_ns(), time.time_ns()
 
 
 def prove(

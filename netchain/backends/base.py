@@ -51,7 +51,8 @@ class Service:
     """A program that is kept running; `setup` is run after every start until it succeeds.
 
     `tunnel` names a tunnel interface whose descriptor the program gets (WG_TUN_FD); `owns` lists
-    directories (as the qube sees them) that are given to its user before it starts.
+    directories (as the qube sees them) that are given to its user before it starts; `version` is a
+    digest of all that it starts with, which `observe` tells again.
     """
 
     name: str
@@ -61,16 +62,21 @@ class Service:
     tunnel: str = ""
     owns: tuple[PurePosixPath, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    version: str = ""
 
 
 @dataclass(frozen=True)
 class Tunnel:
-    """A VPN's inner interface: its addresses, MTU in bytes, and whether it takes all routes."""
+    """A VPN's inner interface: its addresses, MTU in bytes, and whether it takes all routes.
+
+    `version` is a digest of the VPN's configuration: of a VPN in the kernel nothing else tells it.
+    """
 
     name: str
     addresses: tuple[Address, ...]
     mtu: int = 1420
     default_route: bool = True
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,9 @@ class Backend(Protocol):
 
     def remove(self, chain: Chain, qube: QubeName) -> None: ...
 
+    def wiring(self, chain: Chain, qube: QubeName) -> str:
+        """A digest of all that `attach` would make: addresses, routes, names; to compare by."""
+
     def attach(self, chain: Chain, qube: QubeName) -> None:
         """Wire the qube to its netvm, or a `net` qube to the uplink."""
 
@@ -119,7 +128,13 @@ class Backend(Protocol):
     def add_tunnel(self, chain: Chain, qube: QubeName, tunnel: Tunnel) -> bool:
         """Make the tunnel interface; True when the kernel itself speaks WireGuard on it."""
 
+    def remove_tunnel(self, chain: Chain, qube: QubeName, name: str) -> None:
+        """Take the tunnel interface away; fine when it is not there."""
+
     def start_service(self, chain: Chain, qube: QubeName, service: Service) -> None: ...
+
+    def stop_service(self, chain: Chain, qube: QubeName, name: str) -> None:
+        """End a service; fine when it does not run."""
 
     def execute(
         self,

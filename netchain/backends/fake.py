@@ -13,8 +13,9 @@ from pathlib import PurePosixPath
 
 from netchain.backends.base import Completed, Service, Tunnel, Uids, User, digest
 from netchain.errors import NetchainError, Problem
+from netchain.model.addressing import address4, downstream_interface
 from netchain.model.allowed import Link
-from netchain.model.chain import Chain
+from netchain.model.chain import Chain, Role
 from netchain.model.names import QubeName
 from netchain.model.observed import UPLINK_PEER, Observed, ObservedQube
 from netchain.nft.fill import TABLE
@@ -25,8 +26,8 @@ Program = Callable[[Sequence[str], bytes], Completed]
 class _Wire:
     """A link: what is sent into one end is heard at the other, frame by frame."""
 
-    def __init__(self, netvm: QubeName) -> None:
-        self.netvm = netvm
+    def __init__(self, netvm: QubeName, wiring: str) -> None:
+        self.netvm, self.wiring = netvm, wiring
         self.ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
 
     def cut(self) -> None:
@@ -36,10 +37,11 @@ class _Wire:
 
 @dataclass
 class _Qube:
+    role: Role
     blocked: bool = True
     rules: str = ""
     wire: _Wire | None = None
-    services: set[str] = field(default_factory=set)
+    services: dict[str, str] = field(default_factory=dict)
 
 
 class FakeBackend:
@@ -52,9 +54,11 @@ class FakeBackend:
     def observe(self, chain: Chain) -> Observed:
         found = {}
         for (owner, name), q in self._qubes.items():
-            link = q.wire.netvm if q.wire else None
+            link, wiring = (q.wire.netvm, q.wire.wiring) if q.wire else (None, "")
             if owner == chain.name:
-                found[name] = ObservedQube(q.blocked, digest(q.rules), link, frozenset(q.services))
+                found[name] = ObservedQube(
+                    q.blocked, q.role, digest(q.rules), link, wiring, dict(q.services)
+                )
         return Observed(found)
 
     def uids(self) -> Uids:
@@ -69,7 +73,8 @@ class FakeBackend:
         return listing + "\n"
 
     def create(self, chain: Chain, qube: QubeName) -> None:
-        if self._qubes.setdefault((chain.name, qube), new := _Qube()) is not new:
+        new = _Qube(chain[qube].role)
+        if self._qubes.setdefault((chain.name, qube), new) is not new:
             raise _failed(f"{qube} is there already")
 
     def remove(self, chain: Chain, qube: QubeName) -> None:
@@ -80,13 +85,19 @@ class FakeBackend:
                 q.wire = None
         self._qubes.pop((chain.name, qube), None)
 
+    def wiring(self, chain: Chain, qube: QubeName) -> str:
+        """Both ends' addresses and the interface are all that a wire has here."""
+        ends = (qube, chain[qube].netvm)
+        addresses = [str(address4(chain, end)) for end in ends if end is not None]
+        return digest(" ".join([*addresses, downstream_interface(chain, qube)]))
+
     def attach(self, chain: Chain, qube: QubeName) -> None:
         client, netvm = self._get(chain, qube), chain[qube].netvm
         if netvm is not None:
             self._get(chain, netvm)  # it must be there
         if client.wire:
             client.wire.cut()
-        client.wire = _Wire(netvm or UPLINK_PEER)
+        client.wire = _Wire(netvm or UPLINK_PEER, self.wiring(chain, qube))
 
     def detach(self, chain: Chain, qube: QubeName) -> None:
         self._wire(chain, qube).cut()
@@ -110,8 +121,14 @@ class FakeBackend:
         self._get(chain, qube)
         return False
 
+    def remove_tunnel(self, chain: Chain, qube: QubeName, name: str) -> None:  # noqa: ARG002
+        self._get(chain, qube)
+
     def start_service(self, chain: Chain, qube: QubeName, service: Service) -> None:
-        self._get(chain, qube).services.add(service.name)
+        self._get(chain, qube).services[service.name] = service.version
+
+    def stop_service(self, chain: Chain, qube: QubeName, name: str) -> None:
+        self._get(chain, qube).services.pop(name, None)
 
     def execute(
         self, chain: Chain, qube: QubeName, argv: Sequence[str], *, stdin: bytes = b"",

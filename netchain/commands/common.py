@@ -13,13 +13,13 @@ from typing import Any
 import click
 
 from netchain import paths
-from netchain.apply import Site
 from netchain.errors import Exit, NetchainError, Problem
 from netchain.lab.lab import Lab
 from netchain.model import profile
 from netchain.model.chain import Chain
 from netchain.prove import Sensor
 from netchain.resources import data_dir
+from netchain.site import Site
 
 DEFAULT_CHAIN = "vpn-before-tor"
 

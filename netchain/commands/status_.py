@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from netchain import apply
-from netchain.apply import Site
 from netchain.commands import common
 from netchain.console import Console
 from netchain.errors import Exit
@@ -17,6 +16,7 @@ from netchain.model.chain import Chain, Qube, Role
 from netchain.model.observed import ObservedQube
 from netchain.model.plan import DesiredQube, peer
 from netchain.readiness import tor_progress, vpn_handshake
+from netchain.site import Site
 
 
 @click.command("status")
@@ -27,7 +27,7 @@ def command(chain: str, as_json: bool, quiet: bool) -> int:
     console = Console(as_json=as_json, quiet=quiet)
     found = common.find(chain)
     with common.site(found, console.say) as (resolved, site):
-        wanted = apply.desired(resolved, site.backend)
+        wanted = apply.desired(resolved, site)
         observed = site.backend.observe(resolved)
         qubes = [
             _qube(resolved, site, qube, wanted[qube.name], observed.qubes.get(qube.name))
@@ -72,11 +72,20 @@ def _differences(qube: Qube, want: DesiredQube, have: ObservedQube | None) -> li
     if have is None:
         return []
     found = []
+    if have.role != qube.role:
+        found.append(f"made as a {have.role}")
     if have.rules != want.rules:
         found.append("rules are not those of the profile")
     if have.link != peer(qube):
         found.append(f"wired to {have.link or 'nothing'}, not {peer(qube)}")
+    elif have.wiring != want.wiring:
+        found.append("addresses and routes are not those of the profile")
     found += [f"{name} is not running" for name in want.services if name not in have.services]
+    found += [
+        f"{name} runs with another configuration"
+        for name, version in have.services.items()
+        if want.services.get(name, "") != version
+    ]
     return found
 
 

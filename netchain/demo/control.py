@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from netchain.apply import Site
 from netchain.backends.base import User
 from netchain.lab import internet
 from netchain.model.addressing import UPLINK, address4
 from netchain.model.chain import Chain, Role
 from netchain.model.names import QubeName
+from netchain.site import Site
 from netchain.wire.capture import Captured
 from netchain.wire.judge import judge
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from netchain import apply
-from netchain.apply import Site
 from netchain.backends.base import User
 from netchain.demo import control, observers
 from netchain.errors import Exit, NetchainError, Problem
@@ -29,6 +28,7 @@ from netchain.model.chain import Chain, Role
 from netchain.model.names import ChainName
 from netchain.prove import Sensor, Verdict
 from netchain.resources import data_dir
+from netchain.site import Site
 from netchain.wire import build
 from netchain.wire.capture import Captured, Mark
 from netchain.wire.tap import Tap

@@ -231,9 +231,9 @@ class Lab:
         """
         nodes = self.keeper.ask("observe", prefix="")["nodes"]
         ports = {
-            name: state["uplink"].removeprefix("uplink ")
+            name: wiring.router_port(state["uplink"])
             for name, state in nodes.items()
-            if state["uplink"].startswith("uplink ")
+            if wiring.router_port(state["uplink"])
         }
         for name, port in ports.items():
             if name.startswith(f"{chain.name}:"):

@@ -18,7 +18,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from netchain.model import addressing
-from netchain.model.chain import Address, Chain, Qube, QubeState, Role
+from netchain.model.chain import Address, Chain, Qube, QubeState, Role, VpnSettings
 from netchain.model.names import QubeName
 
 Network = IPv4Network | IPv6Network
@@ -137,8 +137,7 @@ def _sent_by(chain: Chain, qube: Qube) -> Iterator[FlowPattern]:
             endpoint = qube.vpn.settings.endpoint
             own = own4 if endpoint.address.version == 4 else own6
             yield FlowPattern(
-                f"{qube.name}'s VPN to its endpoint",
-                Kind.WIREGUARD if qube.vpn.settings.kind == "wireguard" else Kind.UDP,
+                f"{qube.name}'s VPN to its endpoint", _kind_of_vpn(qube.vpn.settings),
                 Direction.UP, own, ip_network(endpoint.address), dport=endpoint.port,
             )  # fmt: skip
         case Role.TOR_GATEWAY:
@@ -147,6 +146,12 @@ def _sent_by(chain: Chain, qube: Qube) -> Iterator[FlowPattern]:
             yield FlowPattern(why, Kind.TCP, Direction.UP, own6, ANY6)
         case Role.WORKSTATION:
             yield from _sent_by_workstation(chain, qube, own4, own6)
+
+
+def _kind_of_vpn(settings: VpnSettings) -> Kind:
+    if settings.endpoint.protocol == "tcp":
+        return Kind.TCP
+    return Kind.WIREGUARD if settings.kind == "wireguard" else Kind.UDP
 
 
 def _sent_by_workstation(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from netchain.model.chain import Role
 from netchain.model.names import QubeName
 
 UPLINK_PEER = QubeName("uplink")
@@ -16,13 +17,17 @@ class ObservedQube:
     """One living qube.
 
     `rules` is the digest of the loaded `table inet netchain` ("" when there is none), `link` the
-    netvm that its uplink interface is wired to, `services` the supervised programs that run.
+    netvm that its uplink interface is wired to and `wiring` the digest of all that the link was
+    made with; `services` are the supervised programs that run, each with the digest of what it was
+    started with. `role` is the one that it was created for; None when nobody can say.
     """
 
     blocked: bool
+    role: Role | None = None
     rules: str = ""
     link: QubeName | None = None
-    services: frozenset[str] = frozenset()
+    wiring: str = ""
+    services: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,20 @@
 `plan` compares and never acts. Every plan keeps the same order, which the tests check on random
 chains and random observed states:
 
-1. what differs is blocked, and every workstation below it, before anything else is touched;
-2. what is not wanted is blocked and removed, leaves first; what is missing is created, closed
-   from its first moment (`Create` loads blocked.nft);
+1. what differs is blocked, and every workstation below it, before anything else is touched; then
+   its programs are stopped, so that no flow outlives what was wrong and none starts by itself;
+2. what is not wanted, or has another role now, is blocked and removed, leaves first; what is
+   missing is created, closed from its first moment (`Create` loads blocked.nft);
 3. rules are loaded before links are made;
-4. from the uplink down: a gateway is unblocked, its services start, it must become ready;
+4. from the uplink down: a gateway is unblocked, its services start, it must become ready, and so
+   must every gateway below one that was changed;
 5. the touched links are proved; only then are workstations unblocked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from netchain.model.chain import Chain, Qube, Role
 from netchain.model.names import QubeName
@@ -23,10 +25,12 @@ from netchain.model.observed import UPLINK_PEER, Observed, ObservedQube
 
 @dataclass(frozen=True)
 class DesiredQube:
-    """What a qube should have: digest of its rules and the services that must run."""
+    """What a qube should have: the digests of its rules and of its wiring, and the services that
+    must run, each with the digest of what it is started with."""
 
     rules: str
-    services: tuple[str, ...] = ()
+    wiring: str = ""
+    services: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,18 @@ class Start(Step):
 
 
 @dataclass(frozen=True)
+class Stop(Step):
+    """End a supervised program, with the tunnel that it had."""
+
+    service: str
+    sign = "-"
+
+    @property
+    def detail(self) -> str:
+        return f"  {self.service}"
+
+
+@dataclass(frozen=True)
 class Await(Step):
     """Wait until the qube's services are ready (handshake seen, Tor at 100 %)."""
 
@@ -150,22 +166,23 @@ def render(plan: Plan) -> str:
 def plan_up(chain: Chain, desired: Desired, observed: Observed) -> Plan:
     """The steps that turn what is observed into the chain; empty when it is there already."""
     order = chain.from_uplink()
-    gone = [name for name in observed.qubes if name not in {q.name for q in order}]
+    roles = {qube.name: qube.role for qube in order}
+    gone = [name for name, have in observed.qubes.items() if have.role != roles.get(name)]
     removals = _removals(gone, observed)
     observed = _after_removals(observed, gone)
-    touched = _touched(chain, desired, observed)
+    differing = {q.name for q in order if _differs(q, desired[q.name], observed.qubes.get(q.name))}
+    touched = differing | _workstations_below(chain, differing)
     blocks: list[Step] = [
         Block(name)
         for name in (q.name for q in order)
         if name in touched and name in observed.qubes and not observed.qubes[name].blocked
     ]
-    steps = blocks + removals
+    steps = blocks + _stops(touched, observed) + removals
     steps += [Create(qube.name) for qube in order if qube.name not in observed.qubes]
     for qube in order:
         if qube.name in touched:
             steps += _rules_and_link(qube, desired[qube.name], observed.qubes.get(qube.name))
-    steps += _openings(order, touched, desired, observed)
-    return tuple(steps)
+    return (*steps, *_openings(chain, desired, differing, touched))
 
 
 def plan_down(observed: Observed) -> Plan:
@@ -187,17 +204,14 @@ def _after_removals(observed: Observed, gone: list[QubeName]) -> Observed:
     )
 
 
-def _touched(chain: Chain, desired: Desired, observed: Observed) -> set[QubeName]:
-    """Qubes that differ, and every workstation below one: it stays closed until the proof."""
-    differing = {
-        q.name for q in chain.qubes if _differs(q, desired[q.name], observed.qubes.get(q.name))
-    }
-    below = {
-        q.name
-        for q in chain.with_role(Role.WORKSTATION)
-        if any(above.name in differing for above in chain.upstream(q.name))
-    }
-    return differing | below
+def _workstations_below(chain: Chain, differing: set[QubeName]) -> set[QubeName]:
+    """Workstations below a qube that differs: they stay closed until the proof."""
+    workstations = chain.with_role(Role.WORKSTATION)
+    return {qube.name for qube in workstations if _is_below(chain, qube, differing)}
+
+
+def _is_below(chain: Chain, qube: Qube, names: set[QubeName]) -> bool:
+    return any(above.name in names for above in chain.upstream(qube.name))
 
 
 def _differs(qube: Qube, want: DesiredQube, have: ObservedQube | None) -> bool:
@@ -205,9 +219,18 @@ def _differs(qube: Qube, want: DesiredQube, have: ObservedQube | None) -> bool:
         have is None
         or have.blocked
         or have.rules != want.rules
-        or have.link != peer(qube)
-        or not have.services.issuperset(want.services)
+        or _is_miswired(qube, want, have)
+        or have.services != want.services
     )
+
+
+def _is_miswired(qube: Qube, want: DesiredQube, have: ObservedQube) -> bool:
+    return (have.link, have.wiring) != (peer(qube), want.wiring)
+
+
+def _stops(touched: set[QubeName], observed: Observed) -> list[Step]:
+    there = [(name, have) for name, have in observed.qubes.items() if name in touched]
+    return [Stop(name, service) for name, have in there for service in have.services]
 
 
 def _removals(gone: list[QubeName], observed: Observed) -> list[Step]:
@@ -229,31 +252,30 @@ def _rules_and_link(qube: Qube, want: DesiredQube, have: ObservedQube | None) ->
     steps: list[Step] = []
     if have is None or have.rules != want.rules:
         steps.append(Load(qube.name, qube.role))
-    link = have.link if have else None
-    if link != peer(qube):
-        if link is not None:
-            steps.append(Detach(qube.name, link))
+    if have is None or _is_miswired(qube, want, have):
+        if have is not None and have.link is not None:
+            steps.append(Detach(qube.name, have.link))
         steps.append(Attach(qube.name, peer(qube)))
     return steps
 
 
 def _openings(
-    order: tuple[Qube, ...], touched: set[QubeName], desired: Desired, observed: Observed
+    chain: Chain, desired: Desired, differing: set[QubeName], touched: set[QubeName]
 ) -> list[Step]:
     steps: list[Step] = []
     workstations: list[Step] = []
-    for qube in (q for q in order if q.name in touched):
-        if qube.role is Role.WORKSTATION:
-            workstations.append(Unblock(qube.name))
+    proved: list[QubeName] = []
+    for qube in chain.from_uplink():
+        services = desired[qube.name].services
+        if qube.name in touched:
+            proved.append(qube.name)
+            opened = workstations if qube.role is Role.WORKSTATION else steps
+            opened.append(Unblock(qube.name))
+            opened += [Start(qube.name, service) for service in services]
+        elif not _is_below(chain, qube, differing):
             continue
-        steps.append(Unblock(qube.name))
-        have = observed.qubes.get(qube.name)
-        running = have.services if have else frozenset()
-        missing = [s for s in desired[qube.name].services if s not in running]
-        steps += [Start(qube.name, service) for service in missing]
-        if desired[qube.name].services:
+        if services:
             steps.append(Await(qube.name))
-    proved = tuple(q.name for q in order if q.name in touched)
     if proved:
-        steps.append(Prove(proved[-1], proved))
+        steps.append(Prove(proved[-1], tuple(proved)))
     return steps + workstations

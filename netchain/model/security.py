@@ -19,7 +19,8 @@ yourself log in to; and your provider, who sees the VPN (or, in a chain without 
 This page is printed from `netchain/model/allowed.py`, which also judges every captured frame; a
 test keeps it true. Whatever is not listed is a leak, whoever sent it; so is whatever cannot be
 parsed. Between the two ends of a link neighbour discovery (ARP, NDP, MLD) is always allowed; it is
-left out below. During a change of state only what both states allow may pass.
+left out below. While a qube is opened or closed, what its open state allows may pass; in any other
+change only what both states allow.
 """
 _CLOSED = "blocked.nft drops whatever it sends, receives or forwards"
 _BROKEN: Mapping[Role, tuple[str, str]] = {

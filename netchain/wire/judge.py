@@ -2,7 +2,9 @@
 
 Theory of operation: a timeline says in which state each qube was at each moment, as the plan's
 steps were logged. A frame is decoded, and must match a pattern of its link and direction in the
-states of its moment; during a step, in the states before it *and* after it. What cannot be parsed,
+states of its moment. During a step that opens or closes, what the more open side allows may pass,
+since nobody can say at which of its milliseconds the kernel changed over (docs/decisions/0004);
+during any other step, what the states before it *and* after it allow. What cannot be parsed,
 is tagged, fragmented behind its ports or source-routed never matches. An ICMP error matches only
 when the packet that it quotes does, in the other direction.
 
@@ -20,6 +22,7 @@ from functools import cache
 from ipaddress import ip_address
 
 from netchain.model.allowed import (
+    OPEN,
     Direction,
     FlowPattern,
     Kind,
@@ -51,7 +54,7 @@ class Timeline:
 
     def __init__(self) -> None:
         self._starts: list[int] = []
-        self._before: list[dict[QubeName, QubeState]] = []
+        self._during: list[tuple[States, ...]] = []
         self._after: list[dict[QubeName, QubeState]] = []
         self._ends: list[int] = []
         self._now: dict[QubeName, QubeState] = {}
@@ -62,7 +65,7 @@ class Timeline:
         self._now |= changed
         self._starts.append(start_ns)
         self._ends.append(end_ns)
-        self._before.append(before)
+        self._during.append(_during(before, self._now))
         self._after.append(dict(self._now))
 
     @property
@@ -75,8 +78,18 @@ class Timeline:
         if index < 0:
             return ({},)
         if time_ns <= self._ends[index]:
-            return (self._before[index], self._after[index])
+            return self._during[index]
         return (self._after[index],)
+
+
+def _during(before: States, after: States) -> tuple[States, ...]:
+    """The states that must all allow what is seen between two: of an opening or a closing the more
+    open side alone."""
+    was_open = {name for name, state in before.items() if state in OPEN}
+    is_open = {name for name, state in after.items() if state in OPEN}
+    if was_open <= is_open:
+        return (dict(after),)
+    return (dict(before),) if is_open <= was_open else (dict(before), dict(after))
 
 
 @dataclass(frozen=True)

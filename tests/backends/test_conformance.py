@@ -19,7 +19,7 @@ from netchain.backends.base import Backend, Completed, Service, Tunnel, digest
 from netchain.backends.fake import FakeBackend
 from netchain.errors import NetchainError
 from netchain.model.allowed import Link
-from netchain.model.chain import Chain
+from netchain.model.chain import Chain, Role
 from netchain.model.names import QubeName
 from netchain.model.observed import ObservedQube
 from netchain.nft.fill import Facts, rules_for
@@ -27,6 +27,8 @@ from netchain.nft.fill import Facts, rules_for
 ROOT = Path(__file__).resolve().parents[2]
 SITE = "conformance"
 FIREWALL, VPN, WORK = QubeName("sys-firewall"), QubeName("sys-proxyvm"), QubeName("work")
+NEW_FIREWALL = ObservedQube(blocked=True, role=Role.FIREWALL)
+NEW_VPN = ObservedQube(blocked=True, role=Role.VPN_PROXY)
 TUNNEL = Tunnel("wg0", (IPv4Address("10.64.0.2"), IPv6Address("fd00:64::2")))
 WAIT_S = 10.0
 
@@ -93,7 +95,7 @@ def test_nothing_is_there_at_first(backend: Backend, chain: Chain) -> None:
 
 def test_a_new_qube_is_closed_and_has_nothing(backend: Backend, chain: Chain) -> None:
     backend.create(chain, FIREWALL)
-    assert backend.observe(chain).qubes == {FIREWALL: ObservedQube(blocked=True)}
+    assert backend.observe(chain).qubes == {FIREWALL: NEW_FIREWALL}
     assert backend.list_rules(chain, FIREWALL) == ""
 
 
@@ -101,7 +103,7 @@ def test_a_qube_is_created_once(backend: Backend, chain: Chain) -> None:
     backend.create(chain, FIREWALL)
     with pytest.raises(NetchainError):
         backend.create(chain, FIREWALL)
-    assert observed(backend, chain, FIREWALL) == ObservedQube(blocked=True)
+    assert observed(backend, chain, FIREWALL) == NEW_FIREWALL
 
 
 def test_chains_do_not_see_each_other(backend: Backend, chain: Chain) -> None:
@@ -160,7 +162,9 @@ def test_unblock_and_block(backend: Backend, chain: Chain) -> None:
 def test_attach_and_detach(backend: Backend, chain: Chain) -> None:
     create(backend, chain, FIREWALL, VPN)
     backend.attach(chain, VPN)
-    assert observed(backend, chain, VPN) == ObservedQube(blocked=True, link=FIREWALL)
+    wiring = backend.wiring(chain, VPN)
+    assert wiring
+    assert observed(backend, chain, VPN) == replace(NEW_VPN, link=FIREWALL, wiring=wiring)
     assert observed(backend, chain, FIREWALL).link is None
     backend.detach(chain, VPN)
     assert observed(backend, chain, VPN).link is None
@@ -199,22 +203,49 @@ def test_a_wire_carries_frames_from_the_client_to_the_tap(backend: Backend, chai
         backend.client_end(chain, Link(VPN, FIREWALL))
 
 
-def test_a_started_service_is_observed(backend: Backend, chain: Chain) -> None:
-    backend.create(chain, VPN)
-    backend.start_service(chain, VPN, Service("sleeper", ("sleep", "1000")))
+def test_a_link_of_a_chain_in_another_order_has_another_wiring(
+    backend: Backend, chain: Chain
+) -> None:
+    """The order gives each qube its address."""
+    create(backend, chain, FIREWALL, VPN)
+    backend.attach(chain, VPN)
+    first, *rest = chain.qubes
+    moved = replace(chain, qubes=(*rest, first))
+    assert backend.wiring(moved, VPN) != backend.wiring(chain, VPN)
+    assert observed(backend, chain, VPN).wiring == backend.wiring(chain, VPN)
+
+
+def start_sleeper(backend: Backend, chain: Chain) -> None:
+    backend.start_service(chain, VPN, Service("sleeper", ("sleep", "1000"), version="v1"))
     deadline = time.monotonic() + WAIT_S
-    while observed(backend, chain, VPN).services != {"sleeper"}:
+    while observed(backend, chain, VPN).services != {"sleeper": "v1"}:
         assert time.monotonic() < deadline
+
+
+def test_a_started_service_is_observed_with_its_version(backend: Backend, chain: Chain) -> None:
+    backend.create(chain, VPN)
+    start_sleeper(backend, chain)
     backend.remove(chain, VPN)
     backend.create(chain, VPN)
-    assert observed(backend, chain, VPN).services == frozenset()
+    assert observed(backend, chain, VPN).services == {}
 
 
-def test_a_tunnel_may_be_asked_for_twice(backend: Backend, chain: Chain) -> None:
+def test_a_stopped_service_is_gone(backend: Backend, chain: Chain) -> None:
+    backend.create(chain, VPN)
+    start_sleeper(backend, chain)
+    for _ in range(2):
+        backend.stop_service(chain, VPN, "sleeper")
+        assert observed(backend, chain, VPN).services == {}
+
+
+def test_a_tunnel_may_be_asked_for_twice_and_taken_away(backend: Backend, chain: Chain) -> None:
     if not isinstance(backend, FakeBackend) and not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         pytest.skip("/dev/net/tun is not open to us")
     backend.create(chain, VPN)
     first = backend.add_tunnel(chain, VPN, TUNNEL)
+    assert backend.add_tunnel(chain, VPN, TUNNEL) is first
+    for _ in range(2):
+        backend.remove_tunnel(chain, VPN, "wg0")
     assert backend.add_tunnel(chain, VPN, TUNNEL) is first
 
 
@@ -236,7 +267,7 @@ def test_remove_takes_all_with_it_and_leaves_the_rest(backend: Backend, chain: C
     assert set(backend.observe(chain).qubes) == {FIREWALL, WORK}
     assert observed(backend, chain, FIREWALL).blocked
     backend.create(chain, VPN)
-    assert observed(backend, chain, VPN) == ObservedQube(blocked=True)
+    assert observed(backend, chain, VPN) == NEW_VPN
 
 
 def test_the_clients_of_a_removed_netvm_are_wired_anew(backend: Backend, chain: Chain) -> None:

@@ -229,21 +229,32 @@ def test_nothing_of_anybody_else_passes_the_uplink(
     assert leaks("isp", packet) == int(not endpoint)
 
 
-def test_in_a_transition_both_states_must_allow() -> None:
+def test_an_opening_counts_from_the_start_of_its_step() -> None:
     timeline = ready(blocked="sys-whonix")
     timeline.change(100, 200, {CHAIN["sys-whonix"].name: QubeState.STARTING})
-    packet = build.tcp_syn(WHONIX, OTHER, 40000, 9001)
-    seen = [leaks(TOR_LINK, packet, timeline=timeline, time_ns=t) for t in (50, 150, 250)]
-    assert seen == [1, 1, 0]
+    times = (99, 100, 200, 201)
+    seen = [leaks(TOR_LINK, SYN, timeline=timeline, time_ns=t) for t in times]
+    assert seen == [1, 0, 0, 0]
 
 
-def test_a_closing_counts_from_the_start_of_its_step() -> None:
+def test_a_step_that_opens_and_closes_is_judged_by_both_sides() -> None:
+    """As a switch would be: what only one side allows is a leak in between."""
+    timeline = ready(blocked="sys-firewall")
+    whonix, firewall = CHAIN["sys-whonix"].name, CHAIN["sys-firewall"].name
+    timeline.change(100, 200, {whonix: QubeState.BLOCKED, firewall: QubeState.READY})
+    seen = [leaks(TOR_LINK, SYN, timeline=timeline, time_ns=t) for t in (99, 150, 201)]
+    assert seen == [0, 1, 1]
+    vpn = build.udp(WAN, VPN, 40000, 51820, WIREGUARD)
+    assert [leaks("isp", vpn, timeline=timeline, time_ns=t) for t in (99, 150, 201)] == [1, 1, 0]
+
+
+def test_a_closing_counts_from_the_end_of_its_step() -> None:
     timeline = ready()
     timeline.change(100, 200, {CHAIN["sys-whonix"].name: QubeState.BLOCKED})
     timeline.change(300, 400, {CHAIN["sys-whonix"].name: QubeState.READY})
     times = (99, 100, 200, 250, 300, 400, 401)
     seen = [leaks(TOR_LINK, SYN, timeline=timeline, time_ns=t) for t in times]
-    assert seen == [0, 1, 1, 1, 1, 1, 0]
+    assert seen == [0, 0, 0, 1, 0, 0, 0]
     assert timeline.now[CHAIN["sys-whonix"].name] is QubeState.READY
 
 

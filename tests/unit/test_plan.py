@@ -1,8 +1,7 @@
 """Plans over random chains and random observed states keep their order and converge.
 
 The simulator knows what a step does to the observed state and nothing of kernels; that the real
-backend does the same is for tests/backends. Not covered: programs that must restart because what
-they were started with has changed, and addresses that move when a profile is reordered.
+backend does the same is for tests/backends.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ from netchain.model.plan import (
     Remove,
     Start,
     Step,
+    Stop,
     Unblock,
     peer,
     plan_down,
@@ -39,7 +39,7 @@ from netchain.model.plan import (
     render,
 )  # fmt: skip
 
-SERVICES = {Role.VPN_PROXY: ("wireguard",), Role.TOR_GATEWAY: ("tor",)}
+SERVICES = {Role.VPN_PROXY: {"wireguard": "new"}, Role.TOR_GATEWAY: {"tor": "new"}}
 PARENTS = {
     Role.FIREWALL: (Role.NET, Role.FIREWALL),
     Role.VPN_PROXY: (Role.NET, Role.FIREWALL, Role.VPN_PROXY, Role.TOR_GATEWAY),
@@ -75,7 +75,10 @@ def random_chains(draw: st.DrawFn) -> Chain:
 
 
 def desired_of(made: Chain) -> Desired:
-    return {q.name: DesiredQube(f"rules-{q.name}", SERVICES.get(q.role, ())) for q in made.qubes}
+    return {
+        q.name: DesiredQube(f"rules-{q.name}", f"wiring-{q.name}", SERVICES.get(q.role, {}))
+        for q in made.qubes
+    }
 
 
 @st.composite
@@ -85,10 +88,13 @@ def random_states(draw: st.DrawFn, made: Chain) -> Observed:
     found = {}
     for name in draw(st.lists(st.sampled_from(names), unique=True)):
         rules = draw(st.sampled_from([f"rules-{name}", "old", ""]))
-        running = draw(st.frozensets(st.sampled_from(["tor", "wireguard"])))
+        versions = st.sampled_from(["new", "old"])
+        running = draw(st.dictionaries(st.sampled_from(["tor", "wireguard"]), versions))
         exact = draw(st.booleans()) and name != "stranger"
+        role = made[name].role if exact else draw(st.sampled_from(Role))
         link = peer(made[name]) if exact else draw(links)
-        found[name] = ObservedQube(draw(st.booleans()), rules, link, running)
+        wiring = draw(st.sampled_from([f"wiring-{name}", "old"]))
+        found[name] = ObservedQube(draw(st.booleans()), role, rules, link, wiring, running)
     return Observed(found)
 
 
@@ -110,7 +116,7 @@ def simulate(plan: Plan, made: Chain, observed: Observed) -> Observed:
         match step:
             case Create():
                 assert name not in qubes
-                qubes[name] = ObservedQube(blocked=True)
+                qubes[name] = ObservedQube(blocked=True, role=made[name].role)
             case Block():
                 qubes[name] = replace(qubes[name], blocked=True)
             case Load():
@@ -120,17 +126,25 @@ def simulate(plan: Plan, made: Chain, observed: Observed) -> Observed:
                 assert qubes[name].blocked and qubes[name].link is None
                 assert qubes[name].rules == wanted[name].rules
                 assert step.netvm == "uplink" or step.netvm in qubes
-                qubes[name] = replace(qubes[name], link=step.netvm)
+                wiring = wanted[name].wiring
+                qubes[name] = replace(qubes[name], link=step.netvm, wiring=wiring)
             case Detach():
                 assert qubes[name].blocked
                 qubes[name] = replace(qubes[name], link=None)
             case Unblock():
                 assert qubes[name].link == peer(made[name])
+                assert not qubes[name].services  # none that started before is let out
                 qubes[name] = replace(qubes[name], blocked=False)
             case Start():
                 assert qubes[name].link is not None
-                services = qubes[name].services | {step.service}
+                assert step.service not in qubes[name].services
+                started = {step.service: wanted[name].services[step.service]}
+                services = {**qubes[name].services, **started}
                 qubes[name] = replace(qubes[name], services=services)
+            case Stop():
+                assert qubes[name].blocked
+                left = {s: v for s, v in qubes[name].services.items() if s != step.service}
+                qubes[name] = replace(qubes[name], services=left)
             case Remove():
                 assert qubes[name].blocked
                 assert all(q.blocked for q in qubes.values() if q.link == name)
@@ -156,8 +170,9 @@ def test_every_plan_converges_in_order(data: st.DataObject) -> None:
     assert set(after.qubes) == {q.name for q in made.qubes}
     for name, want in desired_of(made).items():
         have = after.qubes[name]
-        assert (have.blocked, have.rules, have.link) == (False, want.rules, peer(made[name]))
-        assert have.services >= set(want.services)
+        assert (have.role, have.blocked, have.rules) == (made[name].role, False, want.rules)
+        assert (have.link, have.wiring) == (peer(made[name]), want.wiring)
+        assert have.services == want.services
     assert plan_up(made, desired_of(made), after) == ()
 
 
@@ -167,7 +182,7 @@ def first(plan: Plan, kind: type[Step], name: QubeName) -> int | None:
     return next(found, None)
 
 
-ORDER = (Create, Block, Load, Detach, Attach, Unblock, Start, Await)
+ORDER = (Block, Stop, Remove, Create, Load, Detach, Attach, Unblock, Start, Await)
 
 
 @given(st.data())
@@ -185,12 +200,28 @@ def test_whatever_changes_is_closed_before(data: st.DataObject) -> None:
     observed = data.draw(random_states(made))
     plan = plan_up(made, desired_of(made), observed)
     for index, step in enumerate(plan):
-        if not isinstance(step, Load | Detach | Attach | Start | Remove):
+        if not isinstance(step, Stop | Load | Detach | Attach | Start | Remove):
             continue
         have = observed.qubes.get(step.qube)
         if have is None or not have.blocked:
             closed = first(plan, Create if have is None else Block, step.qube)
             assert closed is not None and closed < index
+
+
+@given(st.data())
+def test_gateways_below_a_change_are_awaited_though_nothing_of_them_changes(
+    data: st.DataObject,
+) -> None:
+    made = data.draw(random_chains())
+    changed = data.draw(st.sampled_from([q.name for q in made.qubes]))
+    there = running(made)
+    there[changed] = replace(there[changed], rules="somebody else's")
+    plan = plan_up(made, desired_of(made), Observed(there))
+    awaited = {step.qube for step in plan if isinstance(step, Await)}
+    below = {q.name for q in made.qubes if changed in {u.name for u in made.upstream(q.name)}}
+    assert awaited == {
+        q.name for q in made.qubes if q.name in {changed, *below} and q.role in SERVICES
+    }
 
 
 @given(st.data())
@@ -222,7 +253,8 @@ def test_what_is_there_already_is_left_alone(data: st.DataObject) -> None:
         for q in made.with_role(Role.WORKSTATION)
         if drifted in {above.name for above in made.upstream(q.name)}
     }
-    assert {step.qube for step in plan if not isinstance(step, Prove)} == {drifted} | below
+    asked = (Prove, Await)
+    assert {step.qube for step in plan if not isinstance(step, asked)} == {drifted} | below
     closed = [step for step in plan if step.qube in below and not isinstance(step, Prove)]
     assert {type(step) for step in closed} <= {Block, Unblock}
 
@@ -253,7 +285,7 @@ def test_down_closes_everything_before_it_removes_anything(data: st.DataObject) 
 @given(random_chains())
 def test_down_goes_from_the_leaves_to_the_uplink(made: Chain) -> None:
     """Where links are as the chain has them; of others no order can be asked."""
-    there = {q.name: ObservedQube(False, link=peer(q)) for q in made.qubes}
+    there = {q.name: ObservedQube(False, q.role, link=peer(q)) for q in made.qubes}
     gone = [s.qube for s in plan_down(Observed(there)) if isinstance(s, Remove)]
     for qube in made.qubes:
         if qube.netvm is not None:
@@ -273,7 +305,12 @@ def running(made: Chain) -> dict[QubeName, ObservedQube]:
     wanted = desired_of(made)
     return {
         q.name: ObservedQube(
-            False, wanted[q.name].rules, peer(q), frozenset(wanted[q.name].services)
+            False,
+            q.role,
+            wanted[q.name].rules,
+            peer(q),
+            wanted[q.name].wiring,
+            wanted[q.name].services,
         )
         for q in made.qubes
     }
@@ -314,3 +351,34 @@ def test_no_workstation_is_open_behind_a_gateway_that_is_not_proved_yet() -> Non
     plan = plan_up(made, desired_of(made), Observed(there))
     closed = first(plan, Block, QubeName("anon-whonix"))
     assert closed is not None and closed < (first(plan, Unblock, vpn) or 0)
+
+
+def test_a_qube_of_another_role_is_made_anew() -> None:
+    """Its settings and programs are those of its old role."""
+    made = chain("vpn-before-tor")
+    there = running(made)
+    firewall = QubeName("sys-firewall")
+    there[firewall] = replace(there[firewall], role=Role.VPN_PROXY)
+    plan = plan_up(made, desired_of(made), Observed(there))
+    kinds = [type(step) for step in plan if step.qube == firewall]
+    assert kinds[:3] == [Block, Remove, Create]
+
+
+def test_a_program_with_another_configuration_is_started_anew() -> None:
+    made = chain("vpn-before-tor")
+    there = running(made)
+    vpn = QubeName("sys-proxyvm")
+    there[vpn] = replace(there[vpn], services={"wireguard": "old"})
+    plan = plan_up(made, desired_of(made), Observed(there))
+    kinds = [type(step) for step in plan if step.qube == vpn]
+    assert kinds == [Block, Stop, Unblock, Start, Await]
+
+
+def test_a_link_with_other_addresses_is_made_anew() -> None:
+    made = chain("vpn-before-tor")
+    there = running(made)
+    work = QubeName("anon-whonix")
+    there[work] = replace(there[work], wiring="old")
+    plan = plan_up(made, desired_of(made), Observed(there))
+    kinds = [type(step) for step in plan if step.qube == work]
+    assert kinds == [Block, Detach, Attach, Prove, Unblock]

@@ -11,11 +11,11 @@ from netchain.backends.base import Completed, Service, Tunnel, Uids, User, diges
 from netchain.backends.netns import wiring
 from netchain.backends.netns.client import KeeperClient, log_path
 from netchain.model import addressing
-from netchain.model.addressing import CLIENT_MAC, NETVM_MAC, UPLINK, VIRTUAL_DNS
+from netchain.model.addressing import CLIENT_MAC, NETVM_MAC, UPLINK
 from netchain.model.allowed import Link
-from netchain.model.chain import Chain, Qube, Role
+from netchain.model.chain import Chain, Role
 from netchain.model.names import QubeName
-from netchain.model.observed import UPLINK_PEER, Observed, ObservedQube
+from netchain.model.observed import Observed, ObservedQube
 from netchain.model.sysctls import sysctls
 from netchain.nft.fill import BLOCKED_TABLE, TABLE
 from netchain.resources import data_dir
@@ -39,12 +39,15 @@ class NetnsBackend:
         for node, state in found.items():
             name = QubeName(node.partition(":")[2])
             listing = self._list(chain, name)
-            running = (n for n, service in state["services"].items() if service["running"])
+            services = state["services"].items()
+            link, wired = wiring.read_label(state["uplink"])
             qubes[name] = ObservedQube(
                 blocked=f"table {BLOCKED_TABLE} " in listing,
+                role=Role(state["role"]),
                 rules=digest(_table(listing, TABLE)),
-                link=_peer(state["uplink"]),
-                services=frozenset(running),
+                link=link,
+                wiring=wired,
+                services={n: s["version"] for n, s in services if s["running"]},
             )
         return Observed(qubes)
 
@@ -59,9 +62,8 @@ class NetnsBackend:
     def create(self, chain: Chain, qube: QubeName) -> None:
         spec = {
             "hostname": qube,
+            "role": chain[qube].role,
             "sysctls": sysctls(chain[qube].role),
-            "resolv": [str(a) for a in resolvers(chain, chain[qube])],
-            "hosts": {qube: str(addressing.address4(chain, qube))},
             "binds": {str(_VOLUME): str(private_volume(chain, qube))},
             "hide": [*_SHARED, str(paths.runtime_dir()), str(paths.state_dir())],
         }
@@ -70,22 +72,19 @@ class NetnsBackend:
     def remove(self, chain: Chain, qube: QubeName) -> None:
         self.keeper.ask("remove", node=_node(chain, qube))
 
+    def wiring(self, chain: Chain, qube: QubeName) -> str:
+        return wiring.wires(chain, chain[qube]).version
+
     def attach(self, chain: Chain, qube: QubeName) -> None:
-        client = chain[qube]
-        if client.netvm is None:
-            assert chain.wan is not None
-            own, other = wiring.uplink_ends(chain)
-            netvm, interface = self._router, chain.wan.port
-        else:
-            own, other = wiring.client_end(chain, client), wiring.netvm_end(chain, client)
-            netvm = _node(chain, client.netvm)
-            interface = addressing.downstream_interface(chain, qube)
+        client, node = chain[qube], _node(chain, qube)
+        wires = wiring.wires(chain, client)
+        netvm = _node(chain, client.netvm) if client.netvm else self._router
         ends = [
-            {"node": netvm, "name": interface, "mac": NETVM_MAC},
-            {"node": _node(chain, qube), "name": UPLINK, "mac": CLIENT_MAC},
+            {"node": netvm, "name": wires.interface, "mac": NETVM_MAC},
+            {"node": node, "name": UPLINK, "mac": CLIENT_MAC},
         ]
-        changes = [[netvm, other], [_node(chain, qube), own]]
-        self.keeper.ask("wire", ends=ends, changes=changes)
+        changes = [[netvm, wires.netvm_end], [node, [*wires.client_end, wires.label()]]]
+        self.keeper.ask("wire", ends=ends, changes=changes, names={"node": node, **wires.names})
 
     def detach(self, chain: Chain, qube: QubeName) -> None:
         self.keeper.ask("unwire", node=_node(chain, qube), name=UPLINK)
@@ -114,8 +113,14 @@ class NetnsBackend:
         )  # fmt: skip
         return bool(answer["kernel"])
 
+    def remove_tunnel(self, chain: Chain, qube: QubeName, name: str) -> None:
+        self.keeper.ask("remove_tunnel", node=_node(chain, qube), name=name)
+
     def start_service(self, chain: Chain, qube: QubeName, service: Service) -> None:
         start_service(self.keeper, _node(chain, qube), service)
+
+    def stop_service(self, chain: Chain, qube: QubeName, name: str) -> None:
+        self.keeper.ask("stop_service", node=_node(chain, qube), name=name)
 
     def execute(
         self,
@@ -168,6 +173,7 @@ def start_service(keeper: KeeperClient, node: str, service: Service) -> None:
             "tunnel": service.tunnel,
             "owns": [str(path) for path in service.owns],
             "environment": dict(service.environment),
+            "version": service.version,
         },
     )
 
@@ -180,24 +186,8 @@ def private_volume(chain: Chain, qube: QubeName) -> Path:
     return directory
 
 
-def resolvers(chain: Chain, qube: Qube) -> tuple[object, ...]:
-    """Who the qube asks for names: a workstation its Tor gateway, or Qubes' virtual resolvers."""
-    if qube.role is not Role.WORKSTATION or qube.netvm is None:
-        return ()
-    netvm = chain[qube.netvm]
-    if netvm.role is Role.TOR_GATEWAY:
-        return (addressing.address4(chain, netvm.name),)
-    return VIRTUAL_DNS
-
-
 def _node(chain: Chain, qube: str) -> str:
     return f"{chain.name}:{qube}"
-
-
-def _peer(alias: str) -> QubeName | None:
-    if not alias:
-        return None
-    return UPLINK_PEER if alias.startswith("uplink ") else QubeName(alias)
 
 
 def _table(listing: str, name: str) -> str:

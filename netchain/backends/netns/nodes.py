@@ -28,15 +28,18 @@ from netchain.backends.netns.netlink import Netlink
 _NAMESPACES = (
     syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
 )
+OWN_ETC = "/run/netchain-etc"
 _TMPFS = syscalls.MS_NOSUID | syscalls.MS_NODEV
 _PROC = _TMPFS | syscalls.MS_NOEXEC
 
 
 @dataclass
 class Node:
-    """A living node: its PID (as the keeper sees it), namespace and kept netlink socket."""
+    """A living node: its PID (as the keeper sees it), namespace and kept netlink socket; `role` is
+    what it was made for, in its maker's words."""
 
     name: str
+    role: str
     pid: int
     netns: int
     netlink: Netlink
@@ -61,8 +64,8 @@ class Node:
 
 
 def create(name: str, spec: Mapping[str, Any], own_pidns: int) -> Node:
-    """A new node; `spec` has hostname, resolv (addresses), hosts (name to address), sysctls,
-    binds (path inside to directory here), hide (directories that it must not see).
+    """A new node; `spec` has hostname, role, resolv (addresses), hosts (name to address),
+    sysctls, binds (path inside to directory here), hide (directories that it must not see).
 
     Raises OSError with the step that failed; then nothing is left of it.
     """
@@ -81,7 +84,7 @@ def create(name: str, spec: Mapping[str, Any], own_pidns: int) -> Node:
         os.waitpid(pid, 0)
         raise OSError(f"{name}: {answer.decode(errors='replace') or 'ended while starting'}")
     netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    return Node(name, pid, netns, Netlink(netns))
+    return Node(name, spec.get("role", ""), pid, netns, Netlink(netns))
 
 
 def within(node_netns: int, own_netns: int) -> _Within:
@@ -145,18 +148,23 @@ def _mounts(spec: Mapping[str, Any]) -> None:
 
 def _etc(spec: Mapping[str, Any], resolv: Path) -> None:
     """The node's own resolv.conf and hosts, over the machine's."""
-    own = Path("/run/netchain-etc")
+    own = Path(OWN_ETC)
     own.mkdir()
-    texts = {
-        "resolv.conf": "".join(f"nameserver {a}\n" for a in spec.get("resolv", ())),
-        "hosts": "127.0.0.1 localhost\n::1 localhost\n"
-        + "".join(f"{address} {host}\n" for host, address in spec.get("hosts", {}).items()),
-    }
-    for file, text in texts.items():
-        (own / file).write_text(text)
-        (own / file).chmod(0o644)
+    write_names(own, spec)
     if not resolv.exists():  # it pointed into the /run that is hidden now
         resolv.parent.mkdir(parents=True, exist_ok=True)
         resolv.touch()
     syscalls.mount(str(own / "resolv.conf"), str(resolv), flags=syscalls.MS_BIND)
     syscalls.mount(str(own / "hosts"), "/etc/hosts", flags=syscalls.MS_BIND)
+
+
+def write_names(directory: Path, spec: Mapping[str, Any]) -> None:
+    """resolv.conf and hosts in place, since the files themselves are bound over the machine's."""
+    hosts = [("localhost", "127.0.0.1"), ("localhost", "::1"), *spec.get("hosts", {}).items()]
+    texts = {
+        "resolv.conf": "".join(f"nameserver {a}\n" for a in spec.get("resolv", ())),
+        "hosts": "".join(f"{address} {host}\n" for host, address in hosts),
+    }
+    for file, text in texts.items():
+        (directory / file).write_text(text)
+        (directory / file).chmod(0o644)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from netchain.backends.base import Command, Service, User
 from netchain.backends.netns import netlink, nodes, syscalls
 from netchain.backends.netns.rpc import Message
-from netchain.model.addressing import TUNNEL
+from netchain.model.addressing import TUNNEL, UPLINK
 from netchain.wire.packet_socket import open_inject_socket, open_packet_socket
 
 if TYPE_CHECKING:
@@ -68,7 +68,10 @@ class Operations:
         return {}, []
 
     def do_wire(self, message: Message) -> Answer:
-        """A veth between two nodes, then the changes of each (addresses, routes, link up)."""
+        """A veth between two nodes, then the changes of each (addresses, routes, link up); before
+        that `names`, the resolv.conf and hosts of one of them."""
+        if names := message.get("names"):
+            nodes.write_names(self._keeper.nodes[names["node"]].path(nodes.OWN_ETC), names)
         ends = []
         for end in message["ends"]:
             node = self._keeper.nodes[end["node"]]
@@ -100,6 +103,16 @@ class Operations:
             kernel = self._make_tunnel(node, name, message["tun_flags"])
             self._configure(message["node"], message["changes"])
         return {"kernel": kernel and name not in node.tunnels}, []
+
+    def do_remove_tunnel(self, message: Message) -> Answer:
+        """Nothing when it is not there; a TUN goes with its descriptor."""
+        node, name = self._keeper.nodes[message["node"]], message["name"]
+        index = node.interfaces.pop(name, None)
+        if name in node.tunnels:
+            os.close(node.tunnels.pop(name))
+        elif index is not None:
+            node.netlink.apply([{"do": "delete", "index": index}])
+        return {}, []
 
     def _make_tunnel(self, node: nodes.Node, name: str, tun_flags: int) -> bool:
         index = node.new_interface(name)
@@ -140,6 +153,7 @@ class Operations:
             data["name"], tuple(data["argv"]), User(data["user"]),
             tuple(Command(tuple(c["argv"]), bytes.fromhex(c["stdin"])) for c in data["setup"]),
             data["tunnel"], tuple(PurePosixPath(p) for p in data["owns"]), data["environment"],
+            data["version"],
         )  # fmt: skip
         ids = self._keeper.uids.tor if service.user is User.TOR else None
         if ids is not None:
@@ -159,21 +173,25 @@ class Operations:
         for name, node in self._keeper.nodes.items():
             if not name.startswith(message["prefix"]):
                 continue
-            alias = node.path("/sys/class/net/eth0/ifalias")
             found[name] = {
                 "pid": node.pid,
-                "uplink": alias.read_text().strip() if alias.exists() else "",
+                "role": node.role,
+                "uplink": _alias(node, UPLINK),
                 "services": self._services(name, node),
             }
         return {"nodes": found}, []
 
     def _services(self, name: str, node: nodes.Node) -> dict[str, Any]:
         services = {
-            n: {"running": s.running, "starts": s.starts, "pid": s.process.pid if s.process else 0}
+            n: {
+                "running": s.running, "starts": s.starts, "version": s.service.version,
+                "pid": s.process.pid if s.process else 0,
+            }
             for n, s in self._keeper.services.of(name).items()
-        }
+        }  # fmt: skip
         if TUNNEL in node.interfaces and TUNNEL not in node.tunnels:  # the kernel's own WireGuard
-            services["wireguard"] = {"running": True, "starts": 1, "pid": 0}
+            version = _alias(node, TUNNEL)
+            services["wireguard"] = {"running": True, "starts": 1, "version": version, "pid": 0}
         return services
 
     def do_packet_socket(self, message: Message) -> Answer:
@@ -198,6 +216,14 @@ class Operations:
     def do_shutdown(self, _: Message) -> Answer:
         self._keeper.stop()
         return {}, []
+
+
+def _alias(node: nodes.Node, interface: str) -> str:
+    """The interface's alias; "" without one, also when the interface goes while it is read."""
+    try:
+        return node.path(f"/sys/class/net/{interface}/ifalias").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _delete_stale(node: nodes.Node, name: str) -> None:

@@ -4,13 +4,19 @@ Point to point as in Qubes: /32 and /128 on each end, the netvm reached onlink, 
 permanent, so that a link works from its first packet (no ARP race) and no third party is on it.
 A VPN qube has no default route but the tunnel's: a host route to its endpoint, and `unreachable`
 behind it, are the second lock beside its rules.
+
+The last change of a link is its label (the interface's alias): the netvm, and a digest of all that
+the link was made with. A link that was half made has none, one that a changed profile would make
+otherwise has another.
 """
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from typing import Any
 
-from netchain.backends.base import Tunnel
+from netchain.backends.base import Tunnel, digest
 from netchain.model import addressing
 from netchain.model.addressing import (
     CLIENT_MAC,
@@ -19,11 +25,73 @@ from netchain.model.addressing import (
     GROUP_UPLINK,
     NETVM_MAC,
     UPLINK,
+    VIRTUAL_DNS,
 )
 from netchain.model.chain import Address, Chain, Qube, Role
+from netchain.model.names import QubeName
+from netchain.model.observed import UPLINK_PEER
 
 Change = dict[str, Any]
 _UNREACHABLE_METRIC = 4294967294
+
+
+@dataclass(frozen=True)
+class Wires:
+    """A qube's link: the netvm's interface, what each end needs, and who the qube asks for names.
+
+    `peer` is the netvm, or for the uplink the word and the router's port.
+    """
+
+    peer: str
+    interface: str
+    client_end: list[Change]
+    netvm_end: list[Change]
+    names: dict[str, Any]
+
+    @property
+    def version(self) -> str:
+        parts = [self.peer, self.interface, self.client_end, self.netvm_end, self.names]
+        return digest(json.dumps(parts, sort_keys=True))
+
+    def label(self) -> Change:
+        return {"do": "link", "dev": UPLINK, "alias": f"{self.peer} {self.version}"}
+
+
+def wires(chain: Chain, qube: Qube) -> Wires:
+    """The link of a qube to its netvm, or of the `net` qube to the router."""
+    hosts = {str(qube.name): str(addressing.address4(chain, qube.name))}
+    names = {"hosts": hosts, "resolv": [str(a) for a in _resolvers(chain, qube)]}
+    if qube.netvm is not None:
+        interface = addressing.downstream_interface(chain, qube.name)
+        own, other = client_end(chain, qube), netvm_end(chain, qube)
+        return Wires(str(qube.netvm), interface, own, other, names)
+    assert chain.wan is not None
+    own, other = uplink_ends(chain)
+    return Wires(f"{UPLINK_PEER} {chain.wan.port}", chain.wan.port, own, other, names)
+
+
+def read_label(label: str) -> tuple[QubeName | None, str]:
+    """The netvm and the version that a label tells; none for a link without one."""
+    words = label.split()
+    if len(words) < 2:
+        return None, ""
+    return QubeName(words[0]), words[-1]
+
+
+def router_port(label: str) -> str:
+    """The router's port that a label tells; "" for a link that is not an uplink."""
+    words = label.split()
+    return words[1] if len(words) == 3 and words[0] == UPLINK_PEER else ""
+
+
+def _resolvers(chain: Chain, qube: Qube) -> tuple[Address, ...]:
+    """Who the qube asks for names: a workstation its Tor gateway, or Qubes' virtual resolvers."""
+    if qube.role is not Role.WORKSTATION or qube.netvm is None:
+        return ()
+    netvm = chain[qube.netvm]
+    if netvm.role is Role.TOR_GATEWAY:
+        return (addressing.address4(chain, netvm.name),)
+    return VIRTUAL_DNS
 
 
 def client_end(chain: Chain, qube: Qube) -> list[Change]:
@@ -32,7 +100,7 @@ def client_end(chain: Chain, qube: Qube) -> list[Change]:
     netvm4 = addressing.address4(chain, qube.netvm)
     netvm6 = addressing.address6(chain, qube.netvm)
     changes = [
-        _up(UPLINK, GROUP_UPLINK, alias=str(qube.netvm)),
+        _up(UPLINK, GROUP_UPLINK),
         _address(UPLINK, addressing.address4(chain, qube.name)),
         _address(UPLINK, addressing.address6(chain, qube.name)),
         _neighbour(UPLINK, netvm4, NETVM_MAC),
@@ -93,7 +161,7 @@ def uplink_ends(chain: Chain) -> tuple[list[Change], list[Change]]:
     """sys-net's uplink and the router's port, from the chain's `wan`."""
     wan = chain.wan
     assert wan is not None
-    own = [_up(UPLINK, GROUP_UPLINK, alias=f"uplink {wan.port}")]
+    own = [_up(UPLINK, GROUP_UPLINK)]
     router = [_up(wan.port, 0, alias=f"{chain.name}")]
     pairs: list[tuple[Address, Address]] = [(wan.address4, wan.gateway4)]
     if wan.address6 is not None and wan.gateway6 is not None:
@@ -108,9 +176,7 @@ def uplink_ends(chain: Chain) -> tuple[list[Change], list[Change]]:
 
 def tunnel(spec: Tunnel) -> list[Change]:
     """The VPN's inner interface: addresses, and the only default routes that the qube has."""
-    changes: list[Change] = [
-        {"do": "link", "dev": spec.name, "group": GROUP_TUNNEL, "mtu": spec.mtu}
-    ]
+    changes: list[Change] = [{**_up(spec.name, GROUP_TUNNEL, alias=spec.version), "mtu": spec.mtu}]
     for address in spec.addresses:
         changes.append(_address(spec.name, address))
         if spec.default_route:
@@ -119,8 +185,8 @@ def tunnel(spec: Tunnel) -> list[Change]:
     return changes
 
 
-def _up(dev: str, group: int, alias: str) -> Change:
-    return {"do": "link", "dev": dev, "group": group, "alias": alias}
+def _up(dev: str, group: int, alias: str = "") -> Change:
+    return {"do": "link", "dev": dev, "group": group, **({"alias": alias} if alias else {})}
 
 
 def _address(dev: str, address: Address) -> Change:
