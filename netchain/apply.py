@@ -125,7 +125,7 @@ def _close(chain: Chain, site: Site, touched: set[QubeName]) -> None:
     for name in touched:
         try:
             _timed(chain, site, Block(name))
-        except NetchainError as error:
+        except Exception as error:
             site.say(f"could not block {name}: {error}")
 
 

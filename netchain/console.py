@@ -24,9 +24,13 @@ class Console:
         self._quiet = quiet
 
     def say(self, words: str) -> None:
-        """Progress: to stderr, at once."""
+        """Progress: to stderr, at once. Nobody reads it any more: then no more of it is said, and
+        what is being done goes on."""
         if not self._quiet:
-            print(words, file=sys.stderr, flush=True)
+            try:
+                print(words, file=sys.stderr, flush=True)
+            except OSError:
+                self._quiet = True
 
     def result(self, text: str, data: dict[str, Any]) -> None:
         """The result: as text, or with --json as one document with its schema's name."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
 from netchain import paths
+from netchain.backends.netns import shell
+from netchain.backends.netns.client import Show
+from netchain.console import Console
 from netchain.errors import Exit, NetchainError, Problem
 from netchain.lab.lab import Lab
 from netchain.model import profile
@@ -22,6 +26,7 @@ from netchain.resources import data_dir
 from netchain.site import Site
 
 DEFAULT_CHAIN = "vpn-before-tor"
+_LOCK_POLL_S = 0.1
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,33 +71,71 @@ def find(name: str) -> Found:
     return Found(profile.parse(text, str(path)), path)
 
 
+def verbose_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """-v and -vv."""
+    words = "Print each effect as a shell line before it is done; -vv with the rules."
+    return click.option("-v", "--verbose", count=True, help=words)(command)
+
+
+def effects(console: Console, verbose: int) -> Show:
+    """Prints what the keeper is asked for as shell lines; what only repeats (a poll) once."""
+    last: list[str] = []
+
+    def show(do: str, arguments: Mapping[str, Any]) -> None:
+        found = list(shell.lines(do, arguments, full=verbose > 1))
+        if found and found != last:
+            console.say("\n".join(found))
+            last[:] = found
+
+    if not verbose:
+        return lambda _do, _arguments: None
+    console.say(shell.PRELUDE)
+    return show
+
+
 @contextmanager
-def lock(chain: Chain) -> Iterator[None]:
-    """One command at a time changes a chain; NetchainError says who holds it."""
+def lock(chain: Chain, wait: float = 0) -> Iterator[None]:
+    """One command at a time changes a chain: `wait` seconds for the other one to end.
+
+    NetchainError says who holds it.
+    """
     directory = paths.runtime_dir() / "locks"
     directory.mkdir(mode=0o700, exist_ok=True)
+    deadline = time.monotonic() + wait
     with (directory / f"{chain.name}.lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            problem = Problem("E056", f"chain {chain.name} is being changed by process {holder}")
-            raise NetchainError(problem) from None
+        while not _try_lock(file):
+            if time.monotonic() >= deadline:
+                raise _held(chain, file)
+            time.sleep(_LOCK_POLL_S)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
 
 
+def _try_lock(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _held(chain: Chain, file: TextIO) -> NetchainError:
+    file.seek(0)
+    holder = file.read().strip() or "unknown"
+    title = f"chain {chain.name} is being changed by process {holder}"
+    return NetchainError(Problem("E056", title, help="--wait waits until it is done"))
+
+
 @contextmanager
-def site(found: Found, say: Callable[[str], None]) -> Iterator[tuple[Chain, Site]]:
+def site(found: Found, console: Console, verbose: int = 0) -> Iterator[tuple[Chain, Site]]:
     """The chain with everything looked up, and the site that it is built in; taps are closed."""
-    lab = Lab.attach()
+    lab = Lab.attach(effects(console, verbose))
     chain, vpns = lab.resolve(found.chain, found.path.parent)
     backend = lab.backend()
     with Sensor(backend) as sensor:
-        yield chain, Site(backend, sensor, vpns, lab.tor_lines(), say=say)
+        yield chain, Site(backend, sensor, vpns, lab.tor_lines(), say=console.say)
 
 
 def split(target: str) -> tuple[str, str | None]:

@@ -26,7 +26,7 @@ def command(chain: str, as_json: bool, quiet: bool) -> int:
     """Show every qube of CHAIN: address, state, netvm, and what differs from the profile."""
     console = Console(as_json=as_json, quiet=quiet)
     found = common.find(chain)
-    with common.site(found, console.say) as (resolved, site):
+    with common.site(found, console) as (resolved, site):
         wanted = apply.desired(resolved, site)
         observed = site.backend.observe(resolved)
         qubes = [

@@ -158,6 +158,11 @@ Plan = tuple[Step, ...]
 Desired = Mapping[QubeName, DesiredQube]
 
 
+def takes_away(plan: Plan) -> bool:
+    """Whether something that runs is stopped, unplugged or removed."""
+    return any(isinstance(step, Detach | Stop | Remove) for step in plan)
+
+
 def render(plan: Plan) -> str:
     """The dry run: one line a step."""
     return "".join(f"{step}\n" for step in plan) or "no changes\n"

@@ -182,10 +182,10 @@ def _holder(netchain: Netchain, qube: str, chain: str = "vpn-before-tor") -> int
 
 def _pids(holder: int, program: str) -> list[int]:
     """PIDs of a program in the network namespace of a node."""
-    network = os.readlink(f"/proc/{holder}/ns/net")
+    network = Path(f"/proc/{holder}/ns/net").readlink()
     found = subprocess.run(["pgrep", "-f", f"^{program}"], capture_output=True, text=True)
     pids = map(int, found.stdout.split())
-    return [pid for pid in pids if os.readlink(f"/proc/{pid}/ns/net") == network]
+    return [pid for pid in pids if Path(f"/proc/{pid}/ns/net").readlink() == network]
 
 
 def test_status_names_a_rule_that_was_changed(up: Netchain) -> None:

@@ -21,8 +21,8 @@ from netchain.backends.netns import starter
 from netchain.backends.netns.backend import NetnsBackend
 from netchain.backends.netns.client import KeeperClient
 from netchain.demo.control import OPEN_RULES
-from netchain.model.addressing import CLIENT_MAC, NETVM_MAC, UPLINK, address4
 from netchain.model import profile
+from netchain.model.addressing import CLIENT_MAC, NETVM_MAC, UPLINK, address4
 from netchain.model.allowed import Link
 from netchain.model.chain import Chain
 from netchain.model.names import QubeName
@@ -67,7 +67,19 @@ def test_nothing_leaves_while_rules_are_reloaded(
         backend.attach(chain, name)
         backend.unblock(chain, name)
     via = str(address4(chain, FIREWALL))
-    route = ["ip", "route", "replace", "default", "via", via, "dev", UPLINK, "onlink", "metric", "1"]
+    route = [
+        "ip",
+        "route",
+        "replace",
+        "default",
+        "via",
+        via,
+        "dev",
+        UPLINK,
+        "onlink",
+        "metric",
+        "1",
+    ]
     assert backend.execute(chain, PROXY, route).status == 0
     below, above = Link(WHONIX, PROXY), Link(PROXY, FIREWALL)
     packet = build.udp(address4(chain, WHONIX), IPv4Address("198.51.100.80"), 4000, 80, b"flood")

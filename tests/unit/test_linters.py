@@ -17,8 +17,13 @@ BIN = Path(sys.executable).parent
 
 @pytest.mark.parametrize(
     "command",
-    [("ruff", "check", "netchain", "scripts"), ("mypy",), ("lint-imports", "--no-cache")],
-    ids=lambda command: command[0],
+    [
+        ("ruff", "check", "--no-cache"),
+        ("ruff", "format", "--check", "--no-cache"),
+        ("mypy",),
+        ("lint-imports", "--no-cache"),
+    ],
+    ids=" ".join,
 )
 def test_linter(command: tuple[str, ...]) -> None:
     done = subprocess.run(

@@ -6,7 +6,7 @@ import os
 import select
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,11 +31,18 @@ def log_path(directory: Path, node: str, service: str) -> Path:
     return directory / f"{node.replace(':', '.')}.{service}.log"
 
 
-class KeeperClient:
-    """A connection to a site's keeper. Every failed request is a NetchainError."""
+Show = Callable[[str, Mapping[str, Any]], None]
 
-    def __init__(self, site: str) -> None:
+
+class KeeperClient:
+    """A connection to a site's keeper. Every failed request is a NetchainError.
+
+    `show` is told of every operation and its arguments before it is asked for.
+    """
+
+    def __init__(self, site: str, show: Show = lambda _do, _arguments: None) -> None:
         self.site = site
+        self._show = show
         self.directory = site_dir(site)
         self._path = self.directory / "keeper.sock"
         self._socket = self._connect()
@@ -80,6 +87,7 @@ class KeeperClient:
         return socket.socket(fileno=fds[0])
 
     def _exchange(self, do: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], list[int]]:
+        self._show(do, arguments)
         try:
             rpc.send(self._socket, {"do": do, **arguments})
             answer, fds = rpc.receive(self._socket)
@@ -116,6 +124,7 @@ class KeeperClient:
         self, node: str, argv: Sequence[str], stdin: bytes, timeout: float, user: User
     ) -> Completed:
         """Run a program to its end and collect its output (64 MiB at most of each stream)."""
+        self._show("execute", {"node": node, "argv": argv, "stdin": len(stdin)})
         source = os.memfd_create("stdin")
         os.write(source, stdin)
         os.lseek(source, 0, os.SEEK_SET)

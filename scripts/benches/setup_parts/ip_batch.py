@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from netchain.backends.netns import wiring
-from netchain.model import addressing
+from netchain.backends.netns.shell import ip_line
 from netchain.model.addressing import CLIENT_MAC, NETVM_MAC, UPLINK
 from netchain.model.chain import Chain
 from netchain.model.names import QubeName
@@ -90,42 +90,16 @@ def _batches(chain: Chain) -> tuple[list[str], dict[str, list[str]]]:
     lines |= {f"{chain.name}:{qube.name}": [] for qube in chain.from_uplink()}
     for qube in chain.from_uplink():
         node = f"{chain.name}:{qube.name}"
-        if qube.netvm is None:
-            assert chain.wan is not None
-            own, other = wiring.uplink_ends(chain)
-            netvm, interface = ROUTER, chain.wan.port
-        else:
-            own, other = wiring.client_end(chain, qube), wiring.netvm_end(chain, qube)
-            netvm = f"{chain.name}:{qube.netvm}"
-            interface = addressing.downstream_interface(chain, qube.name)
+        wires = wiring.wires(chain, qube)
+        netvm = f"{chain.name}:{qube.netvm}" if qube.netvm else ROUTER
         queues = "numtxqueues 1 numrxqueues 1"
         links.append(
-            f"link add name {interface} address {NETVM_MAC} {queues} netns {_plain(netvm)}"
+            f"link add name {wires.interface} address {NETVM_MAC} {queues} netns {_plain(netvm)}"
             f" type veth peer name {UPLINK} address {CLIENT_MAC} {queues} netns {_plain(node)}"
         )
-        lines[netvm] += map(ip_line, other)
-        lines[node] += map(ip_line, own)
+        lines[netvm] += map(ip_line, wires.netvm_end)
+        lines[node] += map(ip_line, [*wires.client_end, wires.label()])
     return links, lines
-
-
-def ip_line(change: Mapping[str, Any]) -> str:
-    """One change of ours as a line for `ip -batch`."""
-    dev = f"dev {change['dev']}" if "dev" in change else ""
-    match change["do"]:
-        case "link":
-            return f'link set {dev} group {change["group"]} alias "{change["alias"]}" up'
-        case "addr":
-            nodad = "nodad" if ":" in change["address"] else ""
-            return f"addr add {change['address']} {dev} {nodad}"
-        case "neigh":
-            return f"neigh replace {change['address']} lladdr {change['mac']} {dev} nud permanent"
-    kind = change.get("kind", "")
-    words = f"route replace {kind} {change['to']} proto static"
-    words += f" via {change['via']}" if "via" in change else ""
-    words += f" {dev}" if dev else ""
-    words += " onlink" if "via" in change else ""
-    words += f" src {change['src']}" if "src" in change else ""
-    return words + (f" metric {change['metric']}" if "metric" in change else "")
 
 
 def read_back(namespace: Path) -> dict[str, Any]:
