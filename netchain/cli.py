@@ -7,15 +7,18 @@ together (scripts/bench help).
 from __future__ import annotations
 
 import importlib
+import os
+import select
 import signal
 import sys
 from types import FrameType
+from typing import Any
 
 import click
 
 from netchain import __version__
 from netchain.console import Console
-from netchain.errors import Exit, NetchainError, Problem
+from netchain.errors import STAYS_CLOSED, Exit, NetchainError, Problem, from_os
 
 VERBS = {
     "demo": "Prove it here, offline: private internet, chain, page, who sees what",
@@ -44,6 +47,16 @@ class _Verbs(click.Group):
         command: click.Command = module.command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb. click would end a broken pipe silently and with 1, whosever pipe it is."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            if _output_is_closed():
+                _drop_output()
+                sys.exit(141)
+            raise from_os(error) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl(list(VERBS.items()))
@@ -67,21 +80,45 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminated)
     try:
         status = cli.main(standalone_mode=False)
+        sys.stdout.flush()
         sys.exit(status if isinstance(status, int) else 0)
     except NetchainError as error:
-        Console(as_json="--json" in sys.argv).error(error)
-        sys.exit(error.exit_code)
+        sys.exit(_tell(error))
     except click.UsageError as error:
         hint = error.ctx.get_usage() if error.ctx else "netchain --help"
         problem = Problem("E001", error.format_message(), help=hint)
         Console().error(NetchainError(problem, Exit.USAGE))
         sys.exit(Exit.USAGE)
     except (click.Abort, KeyboardInterrupt):
-        print("Stopped. A chain that was being changed stays closed.", file=sys.stderr)
+        print(f"Stopped. {STAYS_CLOSED}", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
-        sys.stderr.close()
+        _drop_output()
         sys.exit(141)
+    except OSError as error:
+        _drop_output()
+        sys.exit(_tell(from_os(error)))
+
+
+def _tell(error: NetchainError) -> int:
+    Console(as_json="--json" in sys.argv).error(error)
+    return error.exit_code
+
+
+def _output_is_closed() -> bool:
+    """Whether nobody reads our standard output or error any more (`netchain ls | head -1`)."""
+    poll = select.poll()
+    for fd in (1, 2):
+        poll.register(fd, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _drop_output() -> None:
+    """Throw away what standard output does not take, or Python complains of it at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminated(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001

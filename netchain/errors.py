@@ -6,11 +6,14 @@ of the command. `console.py` renders them. Codes never change meaning.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 NOTHING_CHANGED = "Nothing was changed."
+STAYS_CLOSED = "A chain that was being changed stays closed."
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Exit(IntEnum):
@@ -61,3 +64,13 @@ class NetchainError(Exception):
 def missing(code: str, title: str, help_text: str) -> NetchainError:
     """A right, a program or a kernel feature is missing (exit 5)."""
     return NetchainError(Problem(code, title, help=help_text), Exit.MISSING)
+
+
+def from_os(error: OSError) -> NetchainError:
+    """What the operating system refused, as one problem with the file that it names (exit 1)."""
+    name = error.filename
+    where = name.decode(errors="replace") if isinstance(name, bytes) else str(name or "")
+    title = error.strerror or str(error) or type(error).__name__
+    help_text = "make room there (df -h, df -i), then run the command again"
+    problem = Problem("E002", title, where, help=help_text if error.errno in _FULL else "")
+    return NetchainError(problem, Exit.FAILED, STAYS_CLOSED)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from netchain.errors import NetchainError, Problem
+
 
 def runtime_dir() -> Path:
     """Sockets, locks and logs: gone after a reboot."""
@@ -38,8 +40,21 @@ def profile_dirs() -> tuple[Path, ...]:
 
 
 def _made(path: Path) -> Path:
-    """The directory, made 0700. PermissionError when it belongs to somebody else."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.stat().st_uid != os.geteuid():
-        raise PermissionError(f"{path} belongs to another user")
+    """The directory, made 0700.
+
+    Raises NetchainError (E002) when it is no directory or belongs to somebody else, OSError when
+    it cannot be made.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise _refused(path, "this is not a directory") from error
+    # A link that somebody else made could be turned to another place at any time.
+    if {path.stat().st_uid, path.lstat().st_uid} != {os.geteuid()}:
+        raise _refused(path, "this directory belongs to another user")
     return path
+
+
+def _refused(path: Path, title: str) -> NetchainError:
+    hint = "name a directory of your own with NETCHAIN_STATE_DIR"
+    return NetchainError(Problem("E002", title, str(path), help=hint))
