@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import click
 
-from netchain import paths
+from netchain import files, paths
 from netchain.backends.netns import shell
 from netchain.backends.netns.client import Show
 from netchain.console import Console
@@ -64,9 +64,9 @@ def find(name: str) -> Found:
             Problem("E021", "no chain has this name", value=repr(name), accepted=known), Exit.USAGE
         )
     try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        problem = Problem("E010", f"cannot read the profile: {error}", str(path))
+        text = files.read(path).text
+    except OSError as error:
+        problem = Problem("E010", f"cannot read the profile: {error.strerror}", str(path))
         raise NetchainError(problem, Exit.USAGE) from error
     return Found(profile.parse(text, str(path)), path)
 
