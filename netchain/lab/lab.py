@@ -6,6 +6,7 @@ every relay holds a complete consensus (facts: all flakiness came from starting 
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from netchain.lab import internet, tornet
 from netchain.lab.provider import Provider
 from netchain.model.chain import Chain, Role, VpnSettings, Wan
 from netchain.model.names import QubeName
+from netchain.nft.library import load_library
 from netchain.vpn import wireguard
 from netchain.vpn.wireguard import WireGuard
 from netchain.vpn.wireguard_go import tun_flags, tun_problem
@@ -43,6 +45,7 @@ PROGRAMS = {
 _FRUGAL = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536"}
 """For a relay: mallopt(3). It compresses each consensus once, and would keep 12 MB for ever."""
 _CONSENSUS_S, _TRIES = 40.0, 4
+_ROOM_BYTES, _ROOM_FILES = 16 << 20, 500  # keys, consensus, logs: 1.4 MiB in 150 files measured
 Say = Callable[[str], None]
 _QUIET = {
     "net/ipv6/conf/default/accept_ra": 0,
@@ -53,16 +56,39 @@ _FORWARD = {"net/ipv4/ip_forward": 1, "net/ipv6/conf/all/forwarding": 1}
 
 
 def require() -> None:
-    """Nothing is started when something is missing; all of it is named at once (exit 5)."""
+    """Nothing is started when something is missing; all of it is named at once (exit 5).
+
+    Exit 1 when only the disk is too full.
+    """
     problems = [
         Problem("E033", f"{program} is missing", help=f"apt-get install {package}")
         for program, package in PROGRAMS.items()
         if shutil.which(program) is None
     ]
+    try:
+        load_library()
+    except NetchainError as error:
+        problems += error.problems
     tun = tun_problem()
     problems += tun.problems if tun else ()
     if problems:
         raise NetchainError(problems, Exit.MISSING)
+    _require_room()
+
+
+def _require_room() -> None:
+    """A disk that fills up midway would only show as programs that are not ready in time."""
+    directory = paths.state_dir()
+    disk = os.statvfs(directory)
+    free = disk.f_frsize * (disk.f_bavail if os.geteuid() else disk.f_bfree)
+    short = ""
+    if free < _ROOM_BYTES:
+        short = f"{free >> 20} MiB are free, the lab needs {_ROOM_BYTES >> 20}"
+    elif disk.f_files and disk.f_ffree < _ROOM_FILES:  # some file systems count none
+        short = f"there is room for {disk.f_ffree} files, the lab needs {_ROOM_FILES}"
+    if short:
+        hint = "make room there, or name another directory with NETCHAIN_STATE_DIR"
+        raise NetchainError(Problem("E002", short, str(directory), help=hint))
 
 
 def stop() -> bool:
@@ -82,24 +108,18 @@ class Lab:
     def start(cls, say: Say = lambda _: None) -> Lab:
         """The lab, running; what is missing is started.
 
-        Raises NetchainError: exit 5 when a program, a right or a kernel feature is missing.
+        Raises NetchainError: exit 5 when a program, a right or a kernel feature is missing;
+        OSError on a full disk. A lab that was not up before is not left half up.
         """
         require()
-        lab = cls(KeeperClient.start(SITE))
-        tornet.prepare(lab.directory / "tor")
-        (lab.directory / "unbound.conf").write_text(internet.unbound_conf())
-        dns = internet.host(internet.DNS)
-        (lab.directory / "resolv.conf").write_text(f"nameserver {dns.address4}\n")
-        have = lab.nodes()
-        if internet.ROUTER not in have:
-            lab.keeper.ask(
-                "create", node=internet.ROUTER,
-                spec={"hostname": "isp", "sysctls": {**_QUIET, **_FORWARD}},
-            )  # fmt: skip
-        for host in internet.HOSTS:
-            if host.node not in have:
-                lab._create(host)
-        lab._start_services(say)
+        was_up = any(starter.find(SITE))
+        try:
+            lab = cls(KeeperClient.start(SITE))
+            lab._start_all(say)
+        except BaseException:
+            if not was_up:
+                stop()
+            raise
         return lab
 
     @classmethod
@@ -114,6 +134,22 @@ class Lab:
 
     def backend(self) -> NetnsBackend:
         return NetnsBackend(self.keeper, internet.ROUTER)
+
+    def _start_all(self, say: Say) -> None:
+        tornet.prepare(self.directory / "tor")
+        (self.directory / "unbound.conf").write_text(internet.unbound_conf())
+        dns = internet.host(internet.DNS)
+        (self.directory / "resolv.conf").write_text(f"nameserver {dns.address4}\n")
+        have = self.nodes()
+        if internet.ROUTER not in have:
+            self.keeper.ask(
+                "create", node=internet.ROUTER,
+                spec={"hostname": "isp", "sysctls": {**_QUIET, **_FORWARD}},
+            )  # fmt: skip
+        for host in internet.HOSTS:
+            if host.node not in have:
+                self._create(host)
+        self._start_services(say)
 
     def _create(self, host: internet.Host) -> None:
         sysctls = _QUIET | (_FORWARD if host.name in internet.PROVIDERS else {})

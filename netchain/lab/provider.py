@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
+from netchain import files
 from netchain.backends.base import Service, Tunnel
 from netchain.lab import internet
 from netchain.model.addressing import TUNNEL
@@ -54,8 +55,7 @@ class Provider:
         path = self.directory / f"{self.name}-{who}.key"
         if not path.exists():
             key = subprocess.run(["wg", "genkey"], check=True, capture_output=True).stdout
-            path.touch(mode=0o600)
-            path.write_bytes(key)
+            files.write_private(path, key)
         return path.read_text().strip()
 
     def _public(self, who: str) -> str:
@@ -98,9 +98,7 @@ class Provider:
         """`setconf`, made once and kept (0600): asking wg for each key takes a while."""
         path = self.directory / f"{self.name}.setconf"
         if not path.exists():
-            text = self.setconf()
-            path.touch(mode=0o600)
-            path.write_bytes(text)
+            files.write_private(path, self.setconf())
         return path.read_bytes()
 
     def rules(self) -> str:

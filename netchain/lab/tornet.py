@@ -24,6 +24,8 @@ from pathlib import Path
 from time import strptime
 from typing import Any, Literal
 
+from netchain import files
+
 _INTERVAL_S = 1800
 _VALID_INTERVALS = 288  # six days
 _FIRST_VOTE_S = 12  # from start; the relays need about 8 s to publish themselves
@@ -75,9 +77,8 @@ def prepare(directory: Path) -> None:
     making.mkdir(mode=0o700, parents=True)
     (making / "empty").touch()
     running = [p for node in NODES for p in _start_key_making(making, node)]
-    for process in running:
-        if process.wait(timeout=120):
-            raise OSError(f"{process.args!r} failed")
+    if any([process.wait(timeout=120) for process in running]):  # all of them have ended then
+        raise OSError(f"tor could not make the keys of the private Tor network in {making}")
     nodes = {node.name: _identity(making, node) for node in NODES}
     (making / "network.json").write_text(json.dumps({"nodes": nodes}))
     making.rename(directory)
@@ -145,7 +146,7 @@ def schedule(directory: Path, now: float) -> bool:
     lead = _WARM_VOTE_S if warm else _FIRST_VOTE_S
     network = _network(directory)
     network |= {"offset": (int(now) + lead) % _INTERVAL_S, "fetch": 0 if warm else _FETCH_S}
-    (directory / "network.json").write_text(json.dumps(network))
+    files.write_private(directory / "network.json", json.dumps(network).encode())
     return warm
 
 
