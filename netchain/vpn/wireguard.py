@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from difflib import get_close_matches
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 from pathlib import Path
 from typing import Any
 
+from netchain import files
 from netchain.backends.base import Command, Service, Tunnel
 from netchain.errors import Exit, NetchainError, Problem
 from netchain.model.addressing import TUNNEL
@@ -25,6 +28,8 @@ FWMARK = 0x6E63
 SERVICE = "wireguard"
 _KEEPALIVE_S = 25
 _KEYS = ("type", "private_key_file", "public_key", "endpoint", "addresses", "dns", "mtu", "pinned")
+_A_KEY = 'a key has 44 characters, the last "="'
+_ENDPOINT = re.compile(r"(\[(?P<v6>[^]]+)]|(?P<v4>[0-9.]+)):(?P<port>[0-9]{1,5})")
 _SHOW_HANDSHAKES = ("wg", "show", TUNNEL, "latest-handshakes")
 
 
@@ -76,15 +81,43 @@ def last_handshake(output: bytes) -> int:
 def load(path: Path) -> WireGuard:
     """The configuration in a TOML file of ours (docs/profiles.md).
 
-    Raises NetchainError (exit 2) with all problems; a key itself is never quoted.
+    Raises NetchainError (exit 2) with all problems; nothing that may be a key is ever quoted.
     """
     try:
-        data = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise NetchainError(
-            Problem("E040", f"cannot read the VPN configuration: {error}", str(path)), Exit.USAGE
-        ) from error
+        data = tomllib.loads(files.read(path).text)
+    except OSError as error:
+        title = f"cannot read the VPN configuration: {error.strerror}"
+        raise NetchainError(Problem("E040", title, _escaped(path)), Exit.USAGE) from error
+    except (ValueError, RecursionError) as error:
+        # Only the place is taken from tomllib's words: they can quote what the file holds.
+        place = re.search(r"\((at [a-z0-9 ,]+)\)$", str(error))
+        title = "the VPN configuration is not TOML" + (f" ({place[1]})" if place else "")
+        problem = Problem("E040", title, _escaped(path), help="the format is in docs/profiles.md")
+        raise NetchainError(problem, Exit.USAGE) from None
     return _Reader(path, data).read()
+
+
+def _escaped(text: object) -> str:
+    return repr(str(text))[1:-1]
+
+
+def _shown(value: object) -> str:
+    """The value as it may be printed, escaped and short; hidden where a key may be in it.
+
+    A key, also a damaged one, is many characters of base64 in a row. Some long names are hidden,
+    too: the file and the key path say where to look.
+    """
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number or a nesting past Python's limits
+        return f"a {type(value).__name__} that is too long to print"
+    if re.search(r"[A-Za-z0-9+/]{20}", text):
+        return f"(hidden, {len(value) if isinstance(value, str) else len(text)} characters)"
+    return text[:80]
+
+
+def _name(text: str) -> str:
+    return _shown(text).strip("'\"")
 
 
 class _Reader:
@@ -94,89 +127,122 @@ class _Reader:
         self._path, self._data = path, data
         self._problems: list[Problem] = []
 
-    def _bad(self, code: str, title: str, key: str, value: str, accepted: str) -> None:
-        where = f"{self._path}: {key}"
-        self._problems.append(Problem(code, title, where, value, accepted))
+    def _bad(
+        self, code: str, title: str, key: str, value: str, accepted: str, hint: str = ""
+    ) -> None:
+        where = f"{_escaped(self._path)}: {key}"
+        self._problems.append(Problem(code, title, where, value, accepted, hint))
 
     def read(self) -> WireGuard:
-        for key in self._data:
-            if key not in _KEYS:
-                self._bad("E012", "unknown key", key, repr(key), ", ".join(_KEYS))
+        self._unknown()
         if self._data.get("type") != "wireguard":
-            self._bad("E040", "unknown type", "type", repr(self._data.get("type")), '"wireguard"')
+            self._bad("E040", "unknown type", "type", _shown(self._data.get("type")), '"wireguard"')
         private, public = self._private_key(), self._public_key()
         endpoint = self._endpoint()
         addresses = self._addresses("addresses", required=True)
         dns = self._addresses("dns", required=False)
         mtu = self._data.get("mtu", 1420)
-        if not isinstance(mtu, int) or not 1280 <= mtu <= 9000:
-            self._bad("E042", "this is not an MTU", "mtu", repr(mtu), "1280 to 9000 (bytes)")
+        if type(mtu) is not int or not 1280 <= mtu <= 9000:
+            self._bad("E042", "this is not an MTU", "mtu", _shown(mtu), "1280 to 9000 (bytes)")
         if self._problems or endpoint is None:
             raise NetchainError(self._problems, Exit.USAGE)
         settings = VpnSettings("wireguard", endpoint, addresses, dns, mtu)
         return WireGuard(settings, Secret(private), public)
 
+    def _unknown(self) -> None:
+        for key in self._data:
+            if key not in _KEYS:
+                close = get_close_matches(key.lower(), _KEYS, n=1)
+                hint = f"did you mean {close[0]}?" if close else ""
+                self._bad("E012", "unknown key", _name(key), _name(key), ", ".join(_KEYS), hint)
+
     def _private_key(self) -> str:
-        name = self._data.get("private_key_file")
-        if not isinstance(name, str):
-            self._bad("E041", "the key file is missing", "private_key_file", repr(name), "a path")
+        """The key in the file; "" with a problem when there is none."""
+        name, key = self._data.get("private_key_file"), "private_key_file"
+        accepted = "the name of a file beside this one"
+        if not isinstance(name, str) or not name:
+            self._bad("E041", "the key file is missing", key, _shown(name), accepted)
             return ""
-        file = self._path.parent / name
+        if is_key(name):
+            self._bad("E041", "this is a key, not a file's name", key, _shown(name), accepted)
+            return ""
         try:
-            key = file.read_text().strip()
-            if file.stat().st_mode & 0o077:
-                mode = f"{file.stat().st_mode & 0o777:04o}"
-                self._bad("E041", "others can read the key", name, mode, "mode 0600")
-        except (OSError, UnicodeDecodeError) as error:
-            self._bad("E041", f"cannot read the key file: {error}", name, "", "a readable file")
+            file = (self._path.parent / name).resolve()
+            if not file.is_relative_to(self._path.parent.resolve()):
+                # Somebody else's profile must not use a key of mine that it was not given.
+                title = "the key file is not in the directory of its configuration"
+                self._bad("E041", title, key, _name(name), accepted)
+                return ""
+            text, mode = files.read(file)
+        except (OSError, ValueError, RuntimeError) as error:
+            words = error.strerror if isinstance(error, OSError) else "no file can have this name"
+            self._bad("E041", f"cannot read the key file: {words}", key, _name(name), accepted)
             return ""
-        if not is_key(key):
-            self._bad(
-                "E041",
-                "this is not a WireGuard key",
-                name,
-                f"(hidden, {len(key)} characters)",
-                'a key has 44 characters, the last "="',
-            )
-        return key  # fmt: skip
+        if mode & 0o077:
+            self._bad("E041", "others can read the key", _name(name), f"{mode:04o}", "mode 0600")
+        text = text.strip()
+        if not is_key(text):
+            hidden = f"(hidden, {len(text)} characters)"
+            self._bad("E041", "this is not a WireGuard key", _name(name), hidden, _A_KEY)
+        return text
 
     def _public_key(self) -> str:
         key = self._data.get("public_key")
         if not isinstance(key, str) or not is_key(key):
-            shown = f"({len(key)} characters)" if isinstance(key, str) else repr(key)
-            self._bad("E041", "this is not a WireGuard key", "public_key", shown,
-                      'a key has 44 characters, the last "="')  # fmt: skip
+            hidden = f"(hidden, {len(key)} characters)" if isinstance(key, str) else _shown(key)
+            self._bad("E041", "this is not a WireGuard key", "public_key", hidden, _A_KEY)
         return str(key)
 
     def _endpoint(self) -> Endpoint | None:
         text = self._data.get("endpoint")
         accepted = "ADDRESS:PORT or [IPv6]:PORT, a number, never a host name"
-        host, _, port = str(text).rpartition(":")
+        parts = _ENDPOINT.fullmatch(text) if isinstance(text, str) else None
         try:
-            address = ip_address(host.removeprefix("[").removesuffix("]"))
-            if (address.version == 6) != host.startswith("["):
+            if parts is None:
                 raise ValueError
-            number = int(port) if port.isascii() and port.isdigit() else 0
-            if not 1 <= number <= 65535 or address.is_multicast or address.is_unspecified:
+            address = _unicast(ip_address(parts["v6"] or parts["v4"]))
+            if (address.version == 6) != bool(parts["v6"]) or not 1 <= int(parts["port"]) <= 65535:
                 raise ValueError
         except ValueError:
-            self._bad("E043", "this is not an endpoint", "endpoint", repr(text), accepted)
+            self._bad("E043", "this is not an endpoint", "endpoint", _shown(text), accepted)
             return None
-        return Endpoint(address, number)
+        return Endpoint(address, int(parts["port"]))
 
     def _addresses(self, key: str, *, required: bool) -> tuple[Address, ...]:
+        """Addresses; the tunnel's own may have a length behind them, as providers write them."""
         values = self._data.get(key, [])
         accepted = "a list of IPv4 and IPv6 addresses"
-        found: list[IPv4Address | IPv6Address] = []
+        found: list[Address] = []
         if not isinstance(values, list) or (required and not values):
-            self._bad("E043", "addresses are missing", key, repr(values), accepted)
+            self._bad("E043", "addresses are missing", key, _shown(values), accepted)
             return ()
         for value in values:
             try:
-                found.append(ip_address(str(value).partition("/")[0]))
+                if not isinstance(value, str):
+                    raise ValueError
+                address = ip_interface(value).ip if required else ip_address(value)
+                found.append(_unicast(address))
             except ValueError:
-                self._bad("E043", "this is not an address", key, repr(value), accepted)
+                self._bad("E043", "this is not an address", key, _shown(value), accepted)
+        if len(set(found)) != len(found):
+            self._bad("E043", "an address is there twice", key, _shown(values), accepted)
         return tuple(found)
+
+
+def _unicast(address: Address) -> Address:
+    """The address, when it can be that of one host elsewhere; ValueError otherwise.
+
+    A zone (`%eth0`) means nothing in another qube, an IPv6 form of an IPv4 address would be sent
+    as the other family than the rules were made for.
+    """
+    bad = address.is_multicast or address.is_unspecified or address.is_loopback
+    if isinstance(address, IPv6Address):
+        bad = bad or bool(address.scope_id) or address.ipv4_mapped is not None
+    else:
+        bad = bad or address == IPv4Address("255.255.255.255")
+    if bad or address.is_link_local:
+        raise ValueError
+    return address
 
 
 def is_key(text: str) -> bool:
