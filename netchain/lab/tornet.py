@@ -77,7 +77,8 @@ def prepare(directory: Path) -> None:
     making.mkdir(mode=0o700, parents=True)
     (making / "empty").touch()
     running = [p for node in NODES for p in _start_key_making(making, node)]
-    if any([process.wait(timeout=120) for process in running]):  # all of them have ended then
+    statuses = [process.wait(timeout=120) for process in running]
+    if any(statuses):
         raise OSError(f"tor could not make the keys of the private Tor network in {making}")
     nodes = {node.name: _identity(making, node) for node in NODES}
     (making / "network.json").write_text(json.dumps({"nodes": nodes}))

@@ -7,7 +7,8 @@ chains and random observed states:
    its programs are stopped, so that no flow outlives what was wrong and none starts by itself;
 2. what is not wanted, or has another role now, is blocked and removed, leaves first; what is
    missing is created, closed from its first moment (`Create` loads blocked.nft);
-3. rules are loaded before links are made;
+3. links that are wrong are taken away, all of them before any is made: an address that moves must
+   not be at two qubes; rules are loaded before links are made;
 4. from the uplink down: a gateway is unblocked, its services start, it must become ready, and so
    must every gateway below one that was changed;
 5. the touched links are proved; only then are workstations unblocked.
@@ -182,7 +183,7 @@ def plan_up(chain: Chain, desired: Desired, observed: Observed) -> Plan:
         for name in (q.name for q in order)
         if name in touched and name in observed.qubes and not observed.qubes[name].blocked
     ]
-    steps = blocks + _stops(touched, observed) + removals
+    steps = blocks + _stops(touched, observed) + removals + _detaches(order, desired, observed)
     steps += [Create(qube.name) for qube in order if qube.name not in observed.qubes]
     for qube in order:
         if qube.name in touched:
@@ -253,13 +254,20 @@ def _depth(name: QubeName, observed: Observed) -> int:
     return depth
 
 
+def _detaches(order: tuple[Qube, ...], desired: Desired, observed: Observed) -> list[Step]:
+    there = [(qube, observed.qubes[qube.name]) for qube in order if qube.name in observed.qubes]
+    return [
+        Detach(qube.name, have.link)
+        for qube, have in there
+        if have.link is not None and _is_miswired(qube, desired[qube.name], have)
+    ]
+
+
 def _rules_and_link(qube: Qube, want: DesiredQube, have: ObservedQube | None) -> list[Step]:
     steps: list[Step] = []
     if have is None or have.rules != want.rules:
         steps.append(Load(qube.name, qube.role))
     if have is None or _is_miswired(qube, want, have):
-        if have is not None and have.link is not None:
-            steps.append(Detach(qube.name, have.link))
         steps.append(Attach(qube.name, peer(qube)))
     return steps
 

@@ -13,66 +13,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import CHAIN, Netchain, until
+from machine import machine
 
 pytestmark = pytest.mark.lab
-ROOT = Path(__file__).resolve().parents[2]
-
-
-class Netchain:
-    """The command line with a state directory of its own."""
-
-    def __init__(self, state: Path) -> None:
-        self.environment = {
-            **os.environ, "NETCHAIN_STATE_DIR": str(state), "PYTHONPATH": str(ROOT),
-        }  # fmt: skip
-
-    def __call__(self, *words: str, timeout: float = 150) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "netchain", *words], env=self.environment, text=True,
-            capture_output=True, timeout=timeout, check=False,
-        )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def netchain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Netchain]:
-    run = Netchain(tmp_path_factory.mktemp("state"))
-    try:
-        yield run
-    finally:
-        run("lab", "down")
-
-
-def machine() -> dict[str, str]:
-    """Everything of this machine's own network that must not change, and its processes of ours."""
-    commands = {
-        "links": ["ip", "-o", "link"],
-        "addresses": ["ip", "-o", "addr"],
-        "routes": ["ip", "route", "show", "table", "all"],
-        "routes6": ["ip", "-6", "route", "show", "table", "all"],
-        "rules": ["ip", "rule"],
-        "namespaces": ["ip", "netns"],
-    }
-    seen = {
-        k: subprocess.run(c, capture_output=True, text=True).stdout for k, c in commands.items()
-    }
-    for key in ("ip_forward", "conf/all/rp_filter", "conf/default/accept_redirects"):
-        seen[key] = Path("/proc/sys/net/ipv4", key).read_text()
-    return seen
-
-
-def until(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)  # a bounded poll
-    return False
 
 
 def test_demo_is_clean_and_leaves_the_machine_as_it_was(netchain: Netchain, tmp_path: Path) -> None:
@@ -122,21 +70,6 @@ def _is_link_noise(packet: Any) -> bool:
     return ICMPv6MLReport2 in packet and packet["IPv6"].dst == "ff02::16"
 
 
-@pytest.fixture(scope="module")
-def up(netchain: Netchain) -> Iterator[Netchain]:
-    assert netchain("lab", "up").returncode == 0
-    done = netchain("up")
-    assert done.returncode == 0, done.stderr
-    yield netchain
-    netchain("down")
-
-
-def page(netchain: Netchain) -> str:
-    return netchain(
-        "exec", "vpn-before-tor", "--", "curl", "-sS", "-m", "20", "http://news.lab/x"
-    ).stdout
-
-
 def test_exec_has_no_capabilities_and_passes_the_exit_code_through(up: Netchain) -> None:
     done = up("exec", "vpn-before-tor", "--", "sh", "-c", "grep CapEff /proc/self/status; exit 7")
     assert done.returncode == 7
@@ -160,24 +93,12 @@ def test_a_killed_program_comes_back(up: Netchain, program: str) -> None:
     status = json.loads(up("status", "--json").stdout)
     assert status["verdict"] == "up"
     qube = "sys-proxyvm" if program.startswith("wireguard") else "sys-whonix"
-    pids = _pids(_holder(up, qube), program)
+    pids = _pids(up.holder(f"{CHAIN}:{qube}"), program)
     assert pids
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
-    assert until(lambda: "seen_from" in page(up), 60)
+    assert until(lambda: "seen_from" in up.page(), 60)
     assert until(lambda: json.loads(up("status", "--json").stdout)["verdict"] == "up", 30)
-
-
-def _holder(netchain: Netchain, qube: str, chain: str = "vpn-before-tor") -> int:
-    """PID of the process that holds the qube's namespaces, of our own site and no other."""
-    state = netchain.environment["NETCHAIN_STATE_DIR"]
-    name = rf"^\[netchain\] {chain}:{qube}"
-    found = subprocess.run(["pgrep", "-f", name], capture_output=True, text=True).stdout.split()
-    for pid in found:
-        parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
-        if f"lab@{state}/run" in Path(f"/proc/{parent}/cmdline").read_text():
-            return int(pid)
-    raise AssertionError(f"{qube} is not up")
 
 
 def _pids(holder: int, program: str) -> list[int]:
@@ -189,7 +110,7 @@ def _pids(holder: int, program: str) -> list[int]:
 
 
 def test_status_names_a_rule_that_was_changed(up: Netchain) -> None:
-    holder = _holder(up, "sys-firewall")
+    holder = up.holder(f"{CHAIN}:sys-firewall")
     subprocess.run(
         ["nsenter", f"--target={holder}", "--user", "--net", "--preserve-credentials", "nft",
          "add", "rule", "inet", "netchain", "forward", "accept"], check=True,
@@ -220,9 +141,9 @@ def test_interrupted_up_stays_closed_and_the_next_one_converges(up: Netchain) ->
     status = json.loads(up("status", "--json").stdout)
     assert status["verdict"] == "closed"
     assert all(q["state"] in ("blocked", "missing") for q in status["qubes"])
-    assert "seen_from" not in page(up)
+    assert "seen_from" not in up.page()
     assert up("up").returncode == 0
-    assert "seen_from" in page(up)
+    assert "seen_from" in up.page()
 
 
 def test_two_ups_at_once_say_who_holds_the_chain(up: Netchain) -> None:
@@ -249,7 +170,7 @@ def test_secrets_are_in_no_argv_and_no_log(up: Netchain) -> None:
 
 def test_a_removed_chain_leaves_no_link_at_the_router(up: Netchain) -> None:
     """Not even a moment later: nothing of ours keeps a removed qube's namespace alive."""
-    router = _holder(up, "isp", chain="lab")
+    router = up.holder("lab:isp")
 
     def ports() -> list[str]:
         command = ["nsenter", f"--target={router}", "--user", "--net", "--preserve-credentials"]
@@ -263,20 +184,11 @@ def test_a_removed_chain_leaves_no_link_at_the_router(up: Netchain) -> None:
 
 
 def test_killed_keeper_takes_the_site_down_closed(up: Netchain) -> None:
-    keeper = subprocess.run(
-        ["pgrep", "-f", "netchain-keeper lab@"], capture_output=True, text=True
-    ).stdout.split()
-    for pid in keeper:
-        if up.environment["NETCHAIN_STATE_DIR"] in _environment(pid):
-            os.kill(int(pid), signal.SIGKILL)
+    os.kill(up.keeper(), signal.SIGKILL)
     assert until(lambda: up("status").returncode == 3, 10)
     assert up("lab", "up").returncode == 0
     assert up("up").returncode == 0
-    assert "seen_from" in page(up)
-
-
-def _environment(pid: str) -> str:
-    return Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
+    assert "seen_from" in up.page()
 
 
 @pytest.mark.parametrize(

@@ -68,13 +68,22 @@ def test_every_plan_converges_in_order(data: st.DataObject) -> None:
     assert plan_up(made, desired_of(made), after) == ()
 
 
+@given(st.data())
+def test_no_link_is_made_before_every_wrong_one_is_gone(data: st.DataObject) -> None:
+    """An address that moves must not be at two qubes at once."""
+    made = data.draw(random_chains())
+    plan = plan_up(made, desired_of(made), data.draw(random_states(made)))
+    kinds = [type(step) for step in plan if isinstance(step, Detach | Attach)]
+    assert kinds == sorted(kinds, key=lambda kind: kind is Attach)
+
+
 def first(plan: Plan, kind: type[Step], name: QubeName) -> int | None:
     """The place of the first step of that kind and qube."""
     found = (i for i, step in enumerate(plan) if isinstance(step, kind) and step.qube == name)
     return next(found, None)
 
 
-ORDER = (Block, Stop, Remove, Create, Load, Detach, Attach, Unblock, Start, Await)
+ORDER = (Block, Stop, Remove, Detach, Create, Load, Attach, Unblock, Start, Await)
 
 
 @given(st.data())
