@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from commands import Netchain
+from commands import ROOT, Netchain
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +27,15 @@ def up(netchain: Netchain) -> Iterator[Netchain]:
     assert done.returncode == 0, done.stderr
     yield netchain
     netchain("down")
+
+
+@pytest.fixture
+def profile(netchain: Netchain, tmp_path: Path) -> Iterator[Path]:
+    """The smallest chain with a VPN, from a file that a test may change; up."""
+    shipped = (ROOT / "profiles" / "vpn-only.toml").read_text()
+    path = tmp_path / "mend.toml"
+    path.write_text(shipped.replace('"vpn-only"', '"mend"'))
+    assert netchain("lab", "up").returncode == 0
+    assert netchain("up", str(path)).returncode == 0
+    yield path
+    assert netchain("down", str(path)).returncode == 0

@@ -12,29 +12,16 @@ import pty
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import ROOT, Netchain, until
+from commands import Netchain, until
 from machine import descendants, machine
 
 pytestmark = pytest.mark.lab
-SHIPPED = (ROOT / "profiles" / "vpn-only.toml").read_text()
 ZERO = '[[qube]]\nname = "zero"\nrole = "firewall"\nnetvm = "sys-net"\nlabel = "green"\n'
 SYS_NET = '[[qube]]\nname  = "sys-net"'
-
-
-@pytest.fixture
-def profile(netchain: Netchain, tmp_path: Path) -> Iterator[Path]:
-    """The smallest chain with a VPN, from a file that a test may change; up."""
-    path = tmp_path / "mend.toml"
-    path.write_text(SHIPPED.replace('"vpn-only"', '"mend"'))
-    assert netchain("lab", "up").returncode == 0
-    assert netchain("up", str(path)).returncode == 0
-    yield path
-    assert netchain("down", str(path)).returncode == 0
 
 
 def change(path: Path, old: str, new: str) -> None:
