@@ -14,7 +14,7 @@ import click
 from netchain.backends.netns import starter
 from netchain.commands import common
 from netchain.console import Console
-from netchain.demo import observers, page
+from netchain.demo import control, observers, page
 from netchain.demo.run import Demo, Result
 from netchain.lab import lab as private_internet
 from netchain.lab.lab import Lab
@@ -86,13 +86,9 @@ def _text(document: dict[str, Any]) -> str:
             f"{sign} {link['link']:<28} {link['frames']:>5} frames, "
             f"{link['not_allowed']} not allowed"
         )
-    control = document["control"]
-    lines.append(
-        f"✓ control: with {', '.join(control['opened'])} opened, {control['leaked']} frames were "
-        "seen on the uplink and judged a leak"
-        if control["leaked"]
-        else "✗ control: nothing was seen on the uplink"
-    )
+    lines.append("\nControl, the same page again with the rules opened hop by hop:")
+    seen = not control.doubts(document["control"])
+    lines += [f"{'✓' if seen else '✗'} {line}" for line in control.words(document["control"])]
     lines += [f"✗ {doubt}" for doubt in document["doubts"]]
     seconds = document["seconds"]["all"]
     lines.append(f"\n{document['verdict']}: the page was seen from {document['page']['seen_from']}"

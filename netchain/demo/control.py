@@ -1,7 +1,8 @@
 """The control: with the rules opened, what the workstation sends must be seen and judged a leak.
 
 A detector that was never seen to fire proves nothing. sys-proxyvm is opened first, rules and
-routes, then the hops behind it, which hold the same promise again.
+routes, then the hops behind it, which hold the same promise again: each tap is seen to fire, and
+each hop is seen to hold while the one before it is open.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import Any
 from netchain.backends.base import User
 from netchain.lab import internet
 from netchain.model.addressing import UPLINK, address4
+from netchain.model.allowed import Link
 from netchain.model.chain import Chain, Role
 from netchain.model.names import QubeName
 from netchain.site import Site
-from netchain.wire.capture import Captured
+from netchain.wire.capture import Captured, Mark
 from netchain.wire.judge import judge
 
 _CONTROL_S = 20.0
@@ -30,22 +32,56 @@ Say = Callable[[str], None]
 
 
 def run(chain: Chain, site: Site, say: Say) -> dict[str, Any]:
-    """Open sys-proxyvm, then the hops behind it, until the workstation's fetch is seen on the
-    uplink outside the VPN; how many such frames were judged a leak, by link."""
+    """Open sys-proxyvm, then the hops behind it one by one, each time until the workstation's fetch
+    leaks on the link of the hop just opened.
+
+    `stages` counts, hop by hop, the leaks on that link and what got as far as the uplink by then:
+    nothing may, until the last hop is open. `leaked` counts those on the uplink at the end.
+    """
     mark = site.sensor.tap.mark()
     proxy = chain.with_role(Role.VPN_PROXY)[0]
-    opened = []
+    stages = []
     for qube in [proxy, *chain.upstream(proxy.name)]:
         say(f"control: opening {qube.name}")
         site.backend.load_rules(chain, qube.name, OPEN_RULES)
-        opened.append(str(qube.name))
         if qube is proxy:
             _route_around(chain, site, proxy.name)
-    _provoke(chain, site)
+        link = Link(qube.name, qube.netvm).name
+        _provoke(chain, site, link, mark)
+        leaked = _leaked(chain, site, mark)
+        stages.append({"opened": str(qube.name), "link": link, "leaked": leaked[link],
+                       "uplink": leaked["isp"]})  # fmt: skip
+    opened = [stage["opened"] for stage in stages]
+    return {"leaked": leaked["isp"], "opened": opened, "by_link": leaked, "stages": stages}
+
+
+def doubts(control: dict[str, Any]) -> list[str]:
+    """What the control did not show."""
+    stages = control["stages"]
+    found = [f"the control was not seen on {s['link']}" for s in stages if not s["leaked"]]
+    found += [
+        f"with {stage['opened']} opened, {stage['uplink']} frames got as far as the uplink"
+        for stage in stages[:-1]
+        if stage["uplink"]
+    ]
+    return found
+
+
+def words(control: dict[str, Any]) -> list[str]:
+    """One line a hop, for people."""
+    return [
+        f"{stage['opened']} opened: {stage['leaked']} frames on {stage['link']} judged a leak"
+        + (f", {stage['uplink']} got to the uplink" if stage["link"] != "isp" else "")
+        for stage in control["stages"]
+    ]
+
+
+def _leaked(chain: Chain, site: Site, mark: Mark) -> dict[str, int]:
+    """Frames since the mark that were judged a leak, by link."""
+    site.sensor.settle()
     links = {n: site.sensor.tap.frames(n, mark) for n in site.sensor.injected}
     judged = judge(chain, site.timeline, links, site.sensor.injected)
-    leaked = {v.link: len(v.leaks) for v in judged}
-    return {"leaked": leaked["isp"], "opened": opened, "by_link": leaked}
+    return {v.link: len(v.leaks) for v in judged}
 
 
 def _route_around(chain: Chain, site: Site, proxy: QubeName) -> None:
@@ -56,11 +92,11 @@ def _route_around(chain: Chain, site: Site, proxy: QubeName) -> None:
     site.backend.execute(chain, proxy, route, timeout=10)
 
 
-def _provoke(chain: Chain, site: Site) -> None:
-    """Fetch as before until something of it is on the uplink, 20 s at most."""
+def _provoke(chain: Chain, site: Site, link: str, mark: Mark) -> None:
+    """Fetch as before until something of it leaks on the link, 20 s at most."""
 
     def outside(captured: Captured) -> bool:
-        item = {"isp": [captured]}
+        item = {link: [captured]}
         return bool(judge(chain, site.timeline, item, site.sensor.injected)[0].leaks)
 
     workstation = chain.with_role(Role.WORKSTATION)[0].name
@@ -68,5 +104,5 @@ def _provoke(chain: Chain, site: Site) -> None:
     until = time.monotonic() + _CONTROL_S
     while time.monotonic() < until:
         site.backend.execute(chain, workstation, argv, timeout=10, user=User.PERSON)
-        if not site.sensor.tap.wait_for(outside, ["isp"], 0.5):
+        if not site.sensor.tap.wait_for(outside, [link], 0.5, mark):
             return

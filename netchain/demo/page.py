@@ -8,16 +8,11 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from netchain.demo import observers
+from netchain.demo import control, observers
+from netchain.model.label import Label
 
-_QUBES = (
-    ("sys-net", "net", "#cc0000"),
-    ("sys-firewall", "firewall", "#73d216"),
-    ("sys-proxyvm", "VPN", "#f57900"),
-    ("sys-whonix", "Tor", "#000000"),
-    ("anon-whonix", "workstation", "#cc0000"),
-)
 _COLUMNS = ("ISP", "VPN provider", "first relay", "exit", "site")
+_STEP, _BOX = 196, 150
 _STYLE = """
 :root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;
 margin:2rem auto;padding:0 1rem}table{border-collapse:collapse}
@@ -45,29 +40,32 @@ def render(document: dict[str, Any]) -> str:
         f"{_drawing(document)}<h2>Who saw what</h2><div class='box'>{_table(document)}</div>"
         f"<p>Every cell comes from packets that were captured in this run.</p>"
         f"<h2>Every link, judged</h2><div class='box'>{_links(document)}</div>"
-        f"<p>{escape(_control(document))}</p></body></html>\n"
+        f"<h2>Control</h2>{_control(document)}</body></html>\n"
     )
 
 
 def _drawing(document: dict[str, Any]) -> str:
+    """The chain from the uplink on, each link green or red."""
     bad = {link["link"]: link["not_allowed"] for link in document["links"]}
-    parts = ["<svg viewBox='0 0 1000 110' role='img' aria-label='the chain'>"]
-    for index, (name, role, colour) in enumerate(_QUBES):
-        x = 20 + index * 196
-        client = _QUBES[index + 1][0] if index + 1 < len(_QUBES) else ""
-        if client:
-            stroke = "#cc0000" if bad.get(f"{client}--{name}") else "#2a7d00"
-            parts.append(
-                f"<line x1='{x + 150}' y1='50' x2='{x + 196}' y2='50' stroke='{stroke}' "
-                "stroke-width='4'/>"
-            )
+    qubes = document["qubes"]
+    width = 20 + len(qubes) * _STEP
+    parts = [f"<svg viewBox='0 0 {width} 110' role='img' aria-label='the chain'>"]
+    for index, qube in enumerate(qubes):
+        x = 20 + index * _STEP
+        link = f"{qube['name']}--{qube['netvm']}" if qube["netvm"] else "isp"
+        stroke = "#cc0000" if bad.get(link) else "#2a7d00"
+        start = max(0, x - _STEP + _BOX)  # the uplink comes in from the left
         parts.append(
-            f"<rect x='{x}' y='20' width='150' height='60' rx='8' fill='{colour}' "
+            f"<line x1='{start}' y1='50' x2='{x}' y2='50' stroke='{stroke}' stroke-width='4'/>"
+        )
+        label = Label(qube["label"])
+        text = f"fill='{label.text_colour}' text-anchor='middle' font-family='sans-serif'"
+        middle = x + _BOX // 2
+        parts.append(
+            f"<rect x='{x}' y='20' width='{_BOX}' height='60' rx='8' fill='{label.colour}' "
             "stroke='#888' stroke-width='2'/>"
-            f"<text x='{x + 75}' y='46' fill='#fff' text-anchor='middle' font-size='17' "
-            f"font-family='sans-serif'>{name}</text>"
-            f"<text x='{x + 75}' y='68' fill='#fff' text-anchor='middle' font-size='14' "
-            f"font-family='sans-serif'>{role}</text>"
+            f"<text x='{middle}' y='46' {text} font-size='17'>{escape(qube['name'])}</text>"
+            f"<text x='{middle}' y='68' {text} font-size='14'>{escape(qube['role'])}</text>"
         )
     return "".join([*parts, "</svg>"])
 
@@ -99,9 +97,6 @@ def _links(document: dict[str, Any]) -> str:
 
 
 def _control(document: dict[str, Any]) -> str:
-    control = document["control"]
-    opened = ", ".join(control["opened"])
-    return (
-        f"Control: with {opened} opened, {control['leaked']} frames were seen on the uplink "
-        "and judged a leak; so the sensors hear what they must."
-    )
+    """The detector is seen to fire, hop by hop."""
+    items = "".join(f"<li>{escape(line)}</li>" for line in control.words(document["control"]))
+    return f"<p>The same page again with the rules opened, hop by hop:</p><ul>{items}</ul>"

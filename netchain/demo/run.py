@@ -228,8 +228,7 @@ class Demo:
             for v in verdict.links
         ]  # fmt: skip
         doubts = list(verdict.doubts)
-        if not opened["leaked"]:
-            doubts.append("the control was not seen on the uplink")
+        doubts += control.doubts(opened)
         if bootstrap != 100:
             doubts.append(f"Tor is at {bootstrap} %")
         word = "leak" if verdict.leaks else "inconclusive" if doubts else "clean"
@@ -239,6 +238,8 @@ class Demo:
         result.document = {
             "schema": "netchain/1",
             "chain": "vpn-before-tor",
+            "qubes": [{"name": q.name, "role": q.role, "label": q.label, "netvm": q.netvm}
+                      for q in chain.from_uplink()],
             "verdict": word,
             "doubts": doubts,
             "tor": {"bootstrap": bootstrap},

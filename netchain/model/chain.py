@@ -13,6 +13,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
 from netchain.errors import Problem
+from netchain.model.label import Label
 from netchain.model.names import ChainName, QubeName
 
 Address = IPv4Address | IPv6Address
@@ -26,19 +27,6 @@ class Role(StrEnum):
     VPN_PROXY = "vpn-proxy"
     TOR_GATEWAY = "tor-gateway"
     WORKSTATION = "workstation"
-
-
-class Label(StrEnum):
-    """Qubes' labels (core-admin app.py); `COLOURS` has their exact values."""
-
-    RED = "red"
-    ORANGE = "orange"
-    YELLOW = "yellow"
-    GREEN = "green"
-    GRAY = "gray"
-    BLUE = "blue"
-    PURPLE = "purple"
-    BLACK = "black"
 
 
 class QubeState(StrEnum):

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from netchain.errors import Exit, NetchainError, Problem
 from netchain.model import chain as model
-from netchain.model.chain import Chain, Label, Qube, Role, Vpn
+from netchain.model.chain import Chain, Qube, Role, Vpn
+from netchain.model.label import Label
 from netchain.model.names import ChainName, QubeName
 
 SCHEMA = 1

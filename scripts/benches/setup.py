@@ -27,7 +27,8 @@ from netchain.backends.netns import starter
 from netchain.backends.netns.backend import NetnsBackend
 from netchain.backends.netns.client import KeeperClient, site_dir
 from netchain.model import addressing
-from netchain.model.chain import Chain, Endpoint, Label, Qube, Role, Vpn, VpnSettings, Wan
+from netchain.model.chain import Chain, Endpoint, Qube, Role, Vpn, VpnSettings, Wan
+from netchain.model.label import Label
 from netchain.model.names import ChainName, QubeName
 from netchain.nft.fill import TABLE, Facts, rules_for
 

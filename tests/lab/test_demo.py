@@ -33,6 +33,10 @@ def test_demo_is_clean_and_leaves_the_machine_as_it_was(netchain: Netchain, tmp_
     assert document["tor"]["bootstrap"] == 100
     assert all(link["not_allowed"] == 0 and link["frames"] > 0 for link in document["links"])
     assert document["control"]["leaked"] > 0
+    stages = document["control"]["stages"]
+    assert [stage["opened"] for stage in stages] == ["sys-proxyvm", "sys-firewall", "sys-net"]
+    assert all(stage["leaked"] > 0 for stage in stages)
+    assert [stage["uplink"] for stage in stages[:-1]] == [0, 0]  # the next hop holds
     assert document["page"]["seen_from"] in {
         "203.0.113.31", "192.88.99.32", "3fff:31::1", "3fff:32::1",
     }  # fmt: skip

@@ -11,7 +11,8 @@ from in_chain import STRAY, UP, WEB4, WEB6, InChain, flows, frame, ip, layers, s
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NS, ICMPv6NDOptSrcLLAddr, IPv6
 
-from netchain.model.chain import Chain, Endpoint, Label, Qube, Role, Vpn
+from netchain.model.chain import Chain, Endpoint, Qube, Role, Vpn
+from netchain.model.label import Label
 from netchain.model.names import QubeName
 from netchain.nft.fill import Facts, rules_for
 

@@ -25,7 +25,8 @@ from in_chain import (
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest
 
-from netchain.model.chain import Chain, Label, Qube, Role
+from netchain.model.chain import Chain, Qube, Role
+from netchain.model.label import Label
 from netchain.model.names import QubeName
 from netchain.nft.fill import Facts
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from netchain.model import chain as model
-from netchain.model.chain import Chain, Label, Qube, Role, Vpn
+from netchain.model.chain import Chain, Qube, Role, Vpn
+from netchain.model.label import Label
 from netchain.model.names import ChainName, QubeName
 from netchain.model.observed import Observed, ObservedQube
 from netchain.model.plan import (
