@@ -39,18 +39,32 @@ class RuleLoader:
             self._ask({"do": "forget"}, [netns])
 
     def _ask(self, message: rpc.Message, fds: Sequence[int] = ()) -> str:
-        if self._socket is None:
-            self._start()
-        assert self._socket is not None
         try:
-            rpc.send(self._socket, message, fds)
+            self._send(message, fds)
+            assert self._socket is not None
             answer, _ = rpc.receive(self._socket)
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            # It may have run the text or not; only the caller knows whether to try that again.
             self.close()
-            raise OSError(f"the rule loader died ({error}); it is started again") from error
+            raise OSError(f"the rule loader died ({error}); a new one is started") from error
         if "error" in answer:
             raise OSError(f"nft: {answer['error']}")
         return str(answer["output"])
+
+    def _send(self, message: rpc.Message, fds: Sequence[int]) -> None:
+        """Send a request, to a new worker when the old one is dead: then nothing has run it."""
+        if self._process is None or self._process.poll() is not None:
+            self._restart()
+        assert self._socket is not None
+        try:
+            rpc.send(self._socket, message, fds)
+        except ConnectionError:  # it died just now
+            self._restart()
+            rpc.send(self._socket, message, fds)
+
+    def _restart(self) -> None:
+        self.close()
+        self._start()
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
