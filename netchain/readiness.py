@@ -9,13 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from netchain.backends.base import Backend
+from netchain.backends.base import Backend, User
 from netchain.errors import Exit, NetchainError, Problem
 from netchain.model.chain import Chain, Qube, Role
 from netchain.tor import torrc
 from netchain.vpn import wireguard
 
 _POLL_S = 0.05
+_ASK_S = 5.0
+_WORDS_S = 0.5  # a tor that ends again and again has said nothing yet at each start
 
 
 def wait_ready(
@@ -33,18 +35,44 @@ def wait_ready(
         if percent >= 100:
             return
         if time.monotonic() > deadline:
-            raise _late(qube, timeout, last)
+            raise _late(chain, backend, qube, timeout, last)
         time.sleep(_POLL_S)
 
 
-def _late(qube: Qube, timeout: float, last: str) -> NetchainError:
+def _late(chain: Chain, backend: Backend, qube: Qube, timeout: float, last: str) -> NetchainError:
+    """The error that says what the qube's own program has to say about it."""
+    words = _vpn_words if qube.role is Role.VPN_PROXY else _tor_words
+    try:
+        hint = words(chain, backend, qube)
+    except NetchainError as error:  # it must not hide what is being told
+        hint = f"its program could not be asked why ({error})"
     title = f"{qube.name} is not ready after {timeout:g} s ({last})"
-    hint = (
-        "the VPN server does not answer: another server, or is UDP blocked here?"
-        if qube.role is Role.VPN_PROXY
-        else "Tor's own words are in notices.log of the qube; is the VPN up?"
-    )
     return NetchainError(Problem("E061", title, help=hint), Exit.NOT_READY)
+
+
+def _vpn_words(chain: Chain, backend: Backend, qube: Qube) -> str:
+    done = backend.execute(chain, qube.name, wireguard.transfer_command(), timeout=_ASK_S)
+    if done.status:
+        return f"wg says: {done.stderr.decode(errors='replace').strip()[-200:]}"
+    came, went = wireguard.transferred(done.stdout)
+    if not went:
+        return "WireGuard has sent nothing: does its program run? (netchain status)"
+    return (
+        f"{went} bytes went to the VPN server, {came} came back: "
+        "another server, or is UDP blocked here?"
+    )
+
+
+def _tor_words(chain: Chain, backend: Backend, qube: Qube) -> str:
+    """Asked as tor's own user: what tor may not read is nothing that it wrote."""
+    command = torrc.words_command(backend.volume() / "tor")
+    deadline = time.monotonic() + _WORDS_S
+    while True:
+        done = backend.execute(chain, qube.name, command, timeout=_ASK_S, user=User.TOR)
+        words = torrc.last_words(done.stdout.decode(errors="replace"))
+        if words or time.monotonic() > deadline:
+            return f"tor says: {words}" if words else "tor has no complaint: is the VPN up?"
+        time.sleep(_POLL_S)
 
 
 def vpn_handshake(chain: Chain, backend: Backend, qube: Qube) -> int:

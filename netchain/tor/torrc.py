@@ -7,6 +7,7 @@ a circuit. The control socket is a file inside the qube, never a port.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address
 from pathlib import PurePosixPath
@@ -48,6 +49,25 @@ def control_socket(data: PurePosixPath) -> PurePosixPath:
 
 
 def service(data: PurePosixPath) -> Service:
-    """tor as a supervised program, as tor's own user where the site has one."""
-    argv = ("tor", "--defaults-torrc", "/dev/null", "-f", str(data / "torrc"), "--quiet")
-    return Service(SERVICE, argv, User.TOR, owns=(data,))
+    """tor as a supervised program, as tor's own user where the site has one.
+
+    Until its log is open (a port that is taken, a bad torrc) tor speaks to standard output only;
+    that goes to a file of the present start beside the log.
+    """
+    script = 'exec tor --defaults-torrc /dev/null -f "$0/torrc" --hush >"$0/start.log" 2>&1'
+    return Service(SERVICE, ("sh", "-c", script, str(data)), User.TOR, owns=(data,))
+
+
+def words_command(data: PurePosixPath) -> tuple[str, ...]:
+    """Prints the end of all that tor said, at most 8 KiB of each file."""
+    return ("tail", "-q", "-c", "8192", str(data / "notices.log"), str(data / "start.log"))
+
+
+def last_words(output: str) -> str:
+    """Tor's last two warnings of its present start, without their times; "" when it has none."""
+    lines = re.findall(r"^.{10,30}? \[(notice|warn|err)] (.*)$", output, re.MULTILINE)
+    starts = [i for i, (_, words) in enumerate(lines) if words.endswith("opening log file.")]
+    recent = [words for level, words in lines[starts[-1] if starts else 0 :] if level != "notice"]
+    telling = [words for words in recent if not words.startswith("Reading config failed")]
+    shown = " / ".join(telling[-2:])
+    return "".join(c for c in shown if c.isprintable())[:400]

@@ -31,6 +31,7 @@ _KEYS = ("type", "private_key_file", "public_key", "endpoint", "addresses", "dns
 _A_KEY = 'a key has 44 characters, the last "="'
 _ENDPOINT = re.compile(r"(\[(?P<v6>[^]]+)]|(?P<v4>[0-9.]+)):(?P<port>[0-9]{1,5})")
 _SHOW_HANDSHAKES = ("wg", "show", TUNNEL, "latest-handshakes")
+_SHOW_TRANSFER = ("wg", "show", TUNNEL, "transfer")
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,17 @@ def last_handshake(output: bytes) -> int:
     """Seconds since 1970 of the last handshake; 0 when there was none."""
     times = [int(line.split(b"\t")[1]) for line in output.splitlines() if b"\t" in line]
     return max(times, default=0)
+
+
+def transfer_command() -> tuple[str, ...]:
+    """Prints each peer's public key and the bytes received and sent."""
+    return _SHOW_TRANSFER
+
+
+def transferred(output: bytes) -> tuple[int, int]:
+    """Bytes that came and bytes that went, of all peers."""
+    rows = [line.split(b"\t")[1:3] for line in output.splitlines() if line.count(b"\t") == 2]
+    return sum(int(came) for came, _ in rows), sum(int(went) for _, went in rows)
 
 
 def load(path: Path) -> WireGuard:
