@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import click
 
+from netchain.backends.netns import uid_maps
 from netchain.commands import common
 from netchain.console import Console
 from netchain.errors import Exit, NetchainError
@@ -79,10 +80,8 @@ def _tun() -> Need:
 
 
 def _uids() -> str:
-    if os.geteuid() == 0:
-        return "a range of its own for each program"
-    from netchain.backends.netns.starter import has_uid_range
-
-    if has_uid_range():
-        return "a range of subordinate uids"
+    if uid_maps.has_uid_range():
+        return (
+            "a range of subordinate uids" if os.geteuid() else "a range, for each program its own"
+        )
     return "one for all programs; “only tor's uid may send” is assumed, not proved (known-issues)"

@@ -1,7 +1,6 @@
 """Starts a keeper: user namespace, uid map, PID, mount and network namespaces, then the program.
 
-As root the whole uid range maps to itself; a user with subordinate uids (/etc/subuid) maps them
-through newuidmap(1); any other user has one uid. The keeper is found again by its socket in the
+Which uids it has inside is the work of uid_maps.py. The keeper is found again by its socket in the
 runtime directory or, without that, by the marker in its command line.
 """
 
@@ -9,49 +8,74 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import select
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from netchain import paths
-from netchain.backends.netns import syscalls
+from netchain.backends.netns import syscalls, uid_maps
+from netchain.backends.netns.uid_maps import MapError, Maps
 from netchain.errors import Exit, NetchainError, Problem, missing
 
 MARKER = "netchain-keeper"
 _START_S = 20.0
-_TOR_USERS = ("debian-tor", "tor", "_tor")
+_MAP_FAILED = "newuidmap: "
 
 
 def start(site: str, socket_path: Path, log: Path) -> None:
     """Start the site's keeper and wait until it answers.
 
-    Raises NetchainError: exit 5 where user namespaces are forbidden, exit 1 with the log's last
-    line when it does not come up.
+    Raises NetchainError: exit 5 where user namespaces are forbidden or newuidmap(1) does not work,
+    exit 1 with the log's last line when it does not come up. Nothing of it is left then.
     """
-    listening = socket.socket(socket.AF_UNIX)
     socket_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     socket_path.unlink(missing_ok=True)
+    try:
+        with _listen(socket_path) as listening:
+            answer = _start(site, listening, log)
+        if answer != b"ok":
+            raise _failure(answer, log)
+    except BaseException:
+        kill(site)
+        socket_path.unlink(missing_ok=True)
+        raise
+
+
+def _listen(path: Path) -> socket.socket:
+    listening = socket.socket(socket.AF_UNIX)
     old = os.umask(0o177)
     try:
-        listening.bind(str(socket_path))
+        listening.bind(str(path))
+        listening.listen(16)
+    except OSError as error:
+        listening.close()
+        words = error.strerror or str(error)  # "AF_UNIX path too long" has no number
+        hint = "name a short directory with NETCHAIN_STATE_DIR (a socket's path has 107 bytes)"
+        problem = Problem("E002", f"cannot make the keeper's socket: {words}", str(path), help=hint)
+        raise NetchainError(problem) from error
     finally:
         os.umask(old)
-    listening.listen(16)
+    return listening
+
+
+def _start(site: str, listening: socket.socket, log: Path) -> bytes:
+    """What the keeper said; the process that made its namespaces has ended."""
     ready, tell = os.pipe()
-    with listening:
+    try:
         child = _fork_keeper(site, listening, tell, log)
+    except BaseException:
+        os.close(ready)
+        raise
+    finally:
         os.close(tell)
-        os.waitpid(child, 0)
-        answer = _wait(ready)
-    os.close(ready)
-    if answer != b"ok":
-        socket_path.unlink(missing_ok=True)
-        raise _failure(answer, log)
+    os.waitpid(child, 0)
+    try:
+        return _wait(ready)
+    finally:
+        os.close(ready)
 
 
 def _wait(ready: int) -> bytes:
@@ -63,6 +87,13 @@ def _wait(ready: int) -> bytes:
 
 def _failure(answer: bytes, log: Path) -> NetchainError:
     words = answer.decode(errors="replace")
+    if words.startswith(_MAP_FAILED):
+        return missing(
+            "E034",
+            f"your subordinate uids cannot be mapped ({words.removeprefix(_MAP_FAILED)})",
+            "newuidmap must be setuid root and agree with /etc/subuid and /etc/subgid "
+            "(subuid(5)); without your lines in them you go on with one uid.",
+        )
     if "unshare" in words or "uid_map" in words:
         return missing(
             "E030",
@@ -79,7 +110,7 @@ def _fork_keeper(site: str, listening: socket.socket, tell: int, log: Path) -> i
     """Fork the process that makes the namespaces; it ends when the keeper itself is started."""
     mapped, map_now = os.pipe()
     unshared, tell_unshared = os.pipe()
-    maps = _plan_maps()
+    maps = uid_maps.plan()
     child = os.fork()
     if child == 0:
         try:
@@ -94,8 +125,10 @@ def _fork_keeper(site: str, listening: socket.socket, tell: int, log: Path) -> i
         try:
             maps.write(child)
             os.write(map_now, b"1")
-        except (OSError, subprocess.CalledProcessError) as error:
+        except OSError as error:
             os.write(tell, f"uid_map: {error}".encode())
+        except MapError as error:
+            os.write(tell, f"{_MAP_FAILED}{error}".encode())
     os.close(unshared)
     os.close(map_now)
     return child
@@ -103,7 +136,7 @@ def _fork_keeper(site: str, listening: socket.socket, tell: int, log: Path) -> i
 
 def _in_child(
     site: str, listening: socket.socket, tell: int, log: Path, mapped: int, tell_unshared: int,
-    maps: _Maps,
+    maps: Maps,
 ) -> None:  # fmt: skip
     os.setsid()
     syscalls.unshare(syscalls.CLONE_NEWUSER)
@@ -138,89 +171,6 @@ def _standard_streams(log: Path) -> None:
     os.dup2(out, 2)
 
 
-class _Maps:
-    """How uids are mapped, and who tor and a person's programs are inside."""
-
-    has_range = False
-    tor = person = "-"
-
-    def write(self, pid: int) -> None:
-        """One uid: ourselves, as 0."""
-        Path(f"/proc/{pid}/setgroups").write_text("deny")
-        Path(f"/proc/{pid}/uid_map").write_text(f"0 {os.geteuid()} 1")
-        Path(f"/proc/{pid}/gid_map").write_text(f"0 {os.getegid()} 1")
-
-
-class _RootMaps(_Maps):
-    """Root: the whole range, each uid as itself."""
-
-    has_range = True
-
-    def __init__(self) -> None:
-        self.tor = _first_user(_TOR_USERS, "65533:65533")
-        invoker = os.environ.get("SUDO_UID", "")
-        self.person = f"{invoker}:{os.environ.get('SUDO_GID', invoker)}" if invoker else (
-            "65534:65534"
-        )  # fmt: skip
-
-    def write(self, pid: int) -> None:
-        for kind in ("uid_map", "gid_map"):
-            Path(f"/proc/{pid}/{kind}").write_text("0 0 65536")
-
-
-class _SubordinateMaps(_Maps):
-    """A user with subordinate uids: 0 is the user, the rest come from the range."""
-
-    has_range = True
-
-    def __init__(self, uids: tuple[int, int], gids: tuple[int, int]) -> None:
-        self._ranges = {"newuidmap": (os.geteuid(), *uids), "newgidmap": (os.getegid(), *gids)}
-        self.tor = _first_user(_TOR_USERS, "101:101")
-        self.person = "1000:1000"
-
-    def write(self, pid: int) -> None:
-        for program, (own, first, count) in self._ranges.items():
-            words = [program, str(pid), "0", str(own), "1", "1", str(first), str(count)]
-            subprocess.run(words, check=True, capture_output=True)
-
-
-def _plan_maps() -> _Maps:
-    if os.geteuid() == 0:
-        return _RootMaps()
-    uids, gids = _subordinate("/etc/subuid"), _subordinate("/etc/subgid")
-    if uids and gids and min(uids[1], gids[1]) >= 65535 and _on_path("newuidmap"):
-        return _SubordinateMaps((uids[0], 65535), (gids[0], 65535))
-    return _Maps()
-
-
-def has_uid_range() -> bool:
-    """Whether programs of a site of this user have uids of their own."""
-    return _plan_maps().has_range
-
-
-def _on_path(program: str) -> bool:
-    return any(Path(d, program).exists() for d in os.get_exec_path())
-
-
-def _subordinate(path: str) -> tuple[int, int] | None:
-    """First uid and count of our range in /etc/subuid (subuid(5)); None without one."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        user = pwd.getpwuid(os.geteuid()).pw_name
-        for line in Path(path).read_text().splitlines():
-            owner, first, count = line.split(":")
-            if owner in (user, str(os.geteuid())):
-                return int(first), int(count)
-    return None
-
-
-def _first_user(names: tuple[str, ...], otherwise: str) -> str:
-    for name in names:
-        with contextlib.suppress(KeyError):
-            entry = pwd.getpwnam(name)
-            return f"{entry.pw_uid}:{entry.pw_gid}"
-    return otherwise
-
-
 def _identity(site: str) -> str:
     return f"{site}@{paths.runtime_dir()}"
 
@@ -233,8 +183,9 @@ def find(site: str) -> Iterator[int]:
             continue
         with contextlib.suppress(OSError):
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            marked = wanted[0] in words and words[words.index(wanted[0]) + 1] == wanted[1]
-            if marked and entry.stat().st_uid == os.geteuid():
+            # The last word may be the marker alone: somebody looks for keepers with pgrep.
+            at = words.index(wanted[0]) if wanted[0] in words else len(words)
+            if words[at : at + 2] == wanted and entry.stat().st_uid == os.geteuid():
                 yield int(entry.name)
 
 
