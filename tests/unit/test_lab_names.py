@@ -1,0 +1,91 @@
+"""What the lab has not got: a provider of that name, a free port of its router.
+
+A keeper that only answers `observe` stands in for the real one: the words and the choice are meant
+here, not the wires.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netchain.errors import Exit, NetchainError
+from netchain.lab import internet
+from netchain.lab.lab import Lab
+from netchain.model import profile
+from netchain.model.chain import Chain
+from netchain.model.names import ChainName
+from netchain.resources import data_dir
+
+NAME = "vpn-before-tor"
+
+
+class Keeper:
+    """Says that these nodes are plugged into these ports of the router."""
+
+    def __init__(self, ports: dict[str, str]) -> None:
+        self._ports = ports
+
+    def ask(self, do: str, **_: Any) -> dict[str, Any]:
+        assert do == "observe"
+        found = {node: {"uplink": f"uplink {port}"} for node, port in self._ports.items()}
+        return {"nodes": {**found, "lab:isp": {"uplink": ""}, "other:work": {"uplink": "sys-net"}}}
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], Lab]:
+    monkeypatch.setenv("NETCHAIN_STATE_DIR", str(tmp_path))
+    return lambda ports: Lab(Keeper(ports))  # type: ignore[arg-type]
+
+
+def chain(config: str = "", name: str = NAME) -> Chain:
+    text = (data_dir() / "profiles" / f"{NAME}.toml").read_text()
+    text = text.replace("lab:provider-a", config or "lab:provider-a")
+    return replace(profile.parse(text, "p.toml"), name=ChainName.parse(name))
+
+
+Labs = Callable[[dict[str, str]], Lab]
+TAKEN = {f"c{n}:sys-net": f"wan{n}" for n in range(internet.MAX_PORTS)}
+
+
+@pytest.mark.parametrize("name", ["provider-zzz", "", "provider-A", "provider-a ", "../provider-a"])
+def test_a_provider_that_is_not_there(lab: Labs, tmp_path: Path, name: str) -> None:
+    with pytest.raises(NetchainError) as caught:
+        lab({}).resolve(chain(f"lab:{name}"), tmp_path)
+    assert caught.value.exit_code is Exit.USAGE
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.value) == ("E020", repr(f"lab:{name}"))
+    assert problem.accepted == "lab:provider-a, lab:provider-b"
+
+
+def test_every_bad_configuration_is_told_at_once(lab: Labs, tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text('type = "openvpn"\nmtu = 1\n')
+    with pytest.raises(NetchainError) as caught:
+        lab({}).resolve(chain("bad.toml"), tmp_path)
+    assert caught.value.exit_code is Exit.USAGE
+    assert {"E040", "E041", "E042", "E043"} == {p.code for p in caught.value.problems}
+
+
+def test_sixteen_chains_take_every_port(lab: Labs, tmp_path: Path) -> None:
+    with pytest.raises(NetchainError) as caught:
+        lab(TAKEN).resolve(chain(), tmp_path)
+    assert caught.value.exit_code is Exit.FAILED
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.title) == ("E055", "all 16 ports of the lab's router are taken")
+    assert "netchain down CHAIN" in problem.help
+
+
+@pytest.mark.parametrize("free", range(internet.MAX_PORTS))
+def test_the_last_free_port_is_found(lab: Labs, free: int) -> None:
+    taken = {node: port for node, port in TAKEN.items() if port != f"wan{free}"}
+    assert lab(taken)._wan(chain()) == internet.wan(free)
+
+
+def test_a_chain_keeps_its_port_when_all_are_taken(lab: Labs) -> None:
+    assert lab(TAKEN)._wan(chain(name="c7")) == internet.wan(7)
+    with pytest.raises(NetchainError):  # c1 is not c16's
+        lab(TAKEN)._wan(chain(name="c16"))
