@@ -24,11 +24,10 @@ def wait_ready(
     chain: Chain, backend: Backend, qube: Qube, timeout: float, say: Callable[[str], None]
 ) -> None:
     """Return once the qube is ready; NetchainError (exit 3) after `timeout` seconds."""
-    ask = _vpn_progress if qube.role is Role.VPN_PROXY else tor_progress
     deadline = time.monotonic() + timeout
     last = ""
     while True:
-        percent, words = ask(chain, backend, qube)
+        percent, words = progress(chain, backend, qube)
         if words != last:
             say(f"  {qube.name}: {words}")
             last = words
@@ -75,21 +74,25 @@ def _tor_words(chain: Chain, backend: Backend, qube: Qube) -> str:
         time.sleep(_POLL_S)
 
 
-def vpn_handshake(chain: Chain, backend: Backend, qube: Qube) -> int:
-    """Seconds since 1970 of the last handshake; 0 for none, also while the program starts."""
-    done = backend.execute(chain, qube.name, wireguard.handshake_command(), timeout=10)
-    return wireguard.last_handshake(done.stdout) if done.status == 0 else 0
+def progress(chain: Chain, backend: Backend, qube: Qube) -> tuple[int, str]:
+    """How far a VPN qube or a Tor gateway is: percent, 100 when it is ready, and words."""
+    ask = _vpn_progress if qube.role is Role.VPN_PROXY else _tor_progress
+    return ask(chain, backend, qube)
 
 
 def _vpn_progress(chain: Chain, backend: Backend, qube: Qube) -> tuple[int, str]:
-    if vpn_handshake(chain, backend, qube):
-        return 100, "handshake"
+    """A handshake that is too old is none: the session that it made is dead."""
+    done = backend.execute(chain, qube.name, wireguard.handshake_command(), timeout=10)
+    seen = wireguard.last_handshake(done.stdout) if done.status == 0 else 0
+    age = max(0, int(time.time()) - seen)
+    if seen and age <= wireguard.SESSION_S:
+        return 100, f"handshake {age} s ago"
     assert qube.vpn is not None and qube.vpn.settings is not None
     endpoint = qube.vpn.settings.endpoint
     return 0, f"waiting for a handshake with {endpoint.address}:{endpoint.port}"
 
 
-def tor_progress(chain: Chain, backend: Backend, qube: Qube) -> tuple[int, str]:
+def _tor_progress(chain: Chain, backend: Backend, qube: Qube) -> tuple[int, str]:
     """Tor's bootstrap percent and phase; 0 while it does not answer yet."""
     from netchain.tor.control import Tor  # stem takes 90 ms to import; only this needs it
 

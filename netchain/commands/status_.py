@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import click
@@ -12,10 +11,10 @@ from netchain.commands import common
 from netchain.console import Console
 from netchain.errors import Exit
 from netchain.model import addressing
-from netchain.model.chain import Chain, Qube, Role
+from netchain.model.chain import Chain, Qube
 from netchain.model.observed import ObservedQube
 from netchain.model.plan import DesiredQube, peer
-from netchain.readiness import tor_progress, vpn_handshake
+from netchain.readiness import progress
 from netchain.site import Site
 
 
@@ -47,25 +46,27 @@ def _qube(
     chain: Chain, site: Site, qube: Qube, want: DesiredQube, have: ObservedQube | None
 ) -> dict[str, Any]:
     differs = _differences(qube, want, have)
-    detail = _detail(chain, site, qube) if have is not None and not differs else ""
+    percent, detail = 100, ""
+    if have is not None and not have.blocked and not differs and want.services:
+        percent, detail = progress(chain, site.backend, qube)
     return {
         "name": qube.name,
         "role": qube.role,
         "label": qube.label,
         "netvm": qube.netvm,
         "address": str(addressing.address4(chain, qube.name)),
-        "state": _state(have, differs),
+        "state": _state(have, bool(differs) or percent < 100),
         "detail": detail,
         "differs": differs,
     }
 
 
-def _state(have: ObservedQube | None, differs: list[str]) -> str:
+def _state(have: ObservedQube | None, degraded: bool) -> str:
     if have is None:
         return "missing"
     if have.blocked:
         return "blocked"
-    return "degraded" if differs else "ready"
+    return "degraded" if degraded else "ready"
 
 
 def _differences(qube: Qube, want: DesiredQube, have: ObservedQube | None) -> list[str]:
@@ -87,15 +88,6 @@ def _differences(qube: Qube, want: DesiredQube, have: ObservedQube | None) -> li
         if want.services.get(name, "") != version
     ]
     return found
-
-
-def _detail(chain: Chain, site: Site, qube: Qube) -> str:
-    if qube.role is Role.TOR_GATEWAY:
-        return f"tor {tor_progress(chain, site.backend, qube)[0]} %"
-    if qube.role is Role.VPN_PROXY:
-        seen = vpn_handshake(chain, site.backend, qube)
-        return f"handshake {max(0, int(time.time()) - seen)} s ago" if seen else "no handshake"
-    return ""
 
 
 def _text(chain: Chain, verdict: str, qubes: list[dict[str, Any]]) -> str:

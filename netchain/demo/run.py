@@ -27,6 +27,7 @@ from netchain.model.addressing import CLIENT_MAC, NETVM_MAC
 from netchain.model.chain import Chain, Role
 from netchain.model.names import ChainName
 from netchain.prove import Sensor, Verdict
+from netchain.readiness import progress
 from netchain.resources import data_dir
 from netchain.site import Site
 from netchain.wire import build
@@ -184,9 +185,7 @@ class Demo:
         return [c for c in site.sensor.tap.frames(link) if c.frame not in ours]
 
     def _bootstrap(self, chain: Chain, site: Site) -> int:
-        from netchain.readiness import tor_progress
-
-        return tor_progress(chain, site.backend, chain.with_role(Role.TOR_GATEWAY)[0])[0]
+        return progress(chain, site.backend, chain.with_role(Role.TOR_GATEWAY)[0])[0]
 
     def _direct(self) -> dict[str, Any]:
         """A computer plugged straight into the router fetches the page, without any protection."""

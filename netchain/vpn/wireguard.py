@@ -30,6 +30,9 @@ _KEEPALIVE_S = 25
 _KEYS = ("type", "private_key_file", "public_key", "endpoint", "addresses", "dns", "mtu", "pinned")
 _A_KEY = 'a key has 44 characters, the last "="'
 _ENDPOINT = re.compile(r"(\[(?P<v6>[^]]+)]|(?P<v4>[0-9.]+)):(?P<port>[0-9]{1,5})")
+SESSION_S = 180
+"""A session is dead this many seconds after its handshake (REJECT_AFTER_TIME, WireGuard white
+paper, section 6.1); one that lives makes a new handshake before."""
 _SHOW_HANDSHAKES = ("wg", "show", TUNNEL, "latest-handshakes")
 _SHOW_TRANSFER = ("wg", "show", TUNNEL, "transfer")
 

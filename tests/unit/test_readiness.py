@@ -5,6 +5,7 @@ Not covered: the words of the real tor and wg (tests/lab/test_trouble.py).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -14,9 +15,9 @@ from netchain.backends.fake import FakeBackend
 from netchain.errors import Exit, NetchainError
 from netchain.model.chain import Chain
 from netchain.model.names import QubeName
-from netchain.readiness import wait_ready
+from netchain.readiness import progress, wait_ready
 from netchain.tor.torrc import last_words
-from netchain.vpn.wireguard import transferred
+from netchain.vpn.wireguard import SESSION_S, transferred
 
 VPN, TOR = QubeName("sys-proxyvm"), QubeName("sys-whonix")
 BOUND = """Nov 24 08:07:04.77 [warn] Could not bind to 10.137.0.13:9050: Address already in use.
@@ -99,3 +100,16 @@ def test_a_tor_that_is_late(shipped: Callable[[str], Chain], tail: str, said: st
     title, hint = late(shipped, TOR, {"tail": Completed(0, tail.encode(), b"")})
     assert title == "sys-whonix is not ready after 0 s (waiting for tor to start)"
     assert hint.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("age", "percent"), [(0, 100), (SESSION_S - 60, 100), (SESSION_S + 60, 0), (None, 0)]
+)
+def test_a_vpn_is_ready_while_the_session_of_its_handshake_lives(
+    shipped: Callable[[str], Chain], age: int | None, percent: int
+) -> None:
+    seen = 0 if age is None else int(time.time()) - age
+    done = Completed(0, f"key\t{seen}\n".encode(), b"")
+    backend, chain = FakeBackend({"wg": lambda *_: done}), shipped("vpn-only")
+    backend.create(chain, VPN)
+    assert progress(chain, backend, chain[VPN])[0] == percent
