@@ -6,6 +6,7 @@ larger than a tap can hold.
 """
 
 import fcntl
+import json
 import os
 import socket
 import struct
@@ -33,6 +34,12 @@ def ip(*commands: str) -> None:
     subprocess.run(["ip", "-batch", "-"], input="\n".join(commands), text=True, check=True)
 
 
+def operational() -> set[str]:
+    """Interfaces that send what they are given: of veths, those whose queue is there by now."""
+    done = subprocess.run(["ip", "-j", "link"], capture_output=True, text=True, check=True)
+    return {link["ifname"] for link in json.loads(done.stdout) if link["operstate"] == "UP"}
+
+
 def pair(near: str, far: str) -> None:
     """Two connected interfaces that send nothing of their own."""
     silent = "addrgenmode none"
@@ -40,6 +47,9 @@ def pair(near: str, far: str) -> None:
         f"link add {near} type veth peer name {far}",
         *(f"link set {end} {silent} multicast off up" for end in (near, far)),
     )
+    deadline = monotonic() + 5
+    while not {near, far} <= operational():
+        assert monotonic() < deadline  # until then what an end sends may be dropped
 
 
 def listen(*interfaces: str, **options: int) -> Tap:

@@ -31,6 +31,7 @@ from netchain.backends.netns.nodes import Node
 from netchain.backends.netns.operations import Operations
 from netchain.backends.netns.rules import RuleLoader
 from netchain.backends.netns.services import Supervised, Supervisor
+from netchain.wire.packet_socket import SO_TIMESTAMPNS
 
 _CLIENT_TIMEOUT_S = 5.0
 
@@ -52,6 +53,7 @@ class Keeper:
         self.nodes: dict[str, Node] = {}
         self.rules = RuleLoader()
         self.services = Supervisor(self._spawn_service)
+        self._stamping = _time_stamps()
         self._own_pidns = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._running: dict[int, Running] = {}
         self._selector = selectors.DefaultSelector()
@@ -205,6 +207,18 @@ class Keeper:
             if node.pid in gone:
                 self.services.drop(name)
                 self._let_go(self.nodes.pop(name))
+
+
+def _time_stamps() -> socket.socket:
+    """A socket that keeps the kernel stamping frames when they pass, for as long as it is open.
+
+    The first socket that wants stamps turns them on a little later; until then a frame gets the
+    time at which it is read (measured: tests/platform/test_packet_sockets.py), and would be judged
+    by the states of that time.
+    """
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    return sock
 
 
 def main() -> None:

@@ -9,7 +9,8 @@ Inside, /run (and in a qube /tmp) is empty and its own: the host's sockets of sy
 nscd, D-Bus, avahi and X cannot be reached; /proc and /sys show the node; resolv.conf and hosts
 are its own.
 sysctls are set before the node has any link, so that no link ever starts with a default;
-afterwards /proc/sys is read-only there (with a single uid its owner would be every program).
+afterwards /proc/sys is read-only there: the kernel asks for the machine's own root only, without
+any capability, so that as root every program of uid 0 could write rp_filter and forwarding.
 """
 
 from __future__ import annotations
