@@ -19,6 +19,7 @@ from netchain.lab.lab import Lab
 from netchain.model import profile
 from netchain.model.chain import Chain
 from netchain.model.names import ChainName
+from netchain.model.observed import UPLINK_PEER
 from netchain.resources import data_dir
 
 NAME = "vpn-before-tor"
@@ -32,8 +33,12 @@ class Keeper:
 
     def ask(self, do: str, **_: Any) -> dict[str, Any]:
         assert do == "observe"
-        found = {node: {"uplink": f"uplink {port}"} for node, port in self._ports.items()}
-        return {"nodes": {**found, "lab:isp": {"uplink": ""}, "other:work": {"uplink": "sys-net"}}}
+        # The label of a link: its netvm (here with the router's port), and a digest of its wiring.
+        found = {
+            node: {"uplink": f"{UPLINK_PEER} {port} 0a1b"} for node, port in self._ports.items()
+        }
+        inner = {"lab:isp": {"uplink": ""}, "other:work": {"uplink": "sys-net 0a1b"}}
+        return {"nodes": {**found, **inner}}
 
 
 @pytest.fixture
