@@ -3,7 +3,7 @@
 Theory of operation: a timeline says in which state each qube was at each moment, as the plan's
 steps were logged. A frame is decoded, and must match a pattern of its link and direction in the
 states of its moment. During a step that opens or closes, what the more open side allows may pass,
-since nobody can say at which of its milliseconds the kernel changed over (docs/decisions/0004);
+since nobody can say at which of its milliseconds the kernel changed over (docs/decisions/0003);
 during any other step, what the states before it *and* after it allow. What cannot be parsed,
 is tagged, fragmented behind its ports or source-routed never matches. An ICMP error matches only
 when the packet that it quotes does, in the other direction.

@@ -92,13 +92,16 @@ class KeeperClient:
             rpc.send(self._socket, {"do": do, **arguments})
             answer, fds = rpc.receive(self._socket)
         except OSError as error:
-            raise NetchainError(
-                Problem("E051", f"the keeper of site {self.site} is gone ({error})"),
-                state="Its namespaces are gone with it: closed.",
-            ) from error
+            raise self._gone(error) from error
         if "error" in answer:
             raise NetchainError(Problem("E052", str(answer["error"])))
         return answer, fds
+
+    def _gone(self, error: OSError) -> NetchainError:
+        return NetchainError(
+            Problem("E051", f"the keeper of site {self.site} is gone ({error})"),
+            state="Its namespaces are gone with it: closed.",
+        )
 
     def spawn(
         self,
@@ -117,7 +120,11 @@ class KeeperClient:
             "do": "spawn", "node": node, "argv": list(argv), "user": user, "terminal": terminal,
             "directory": directory, "environment": environment,
         }  # fmt: skip
-        rpc.send(connection, message, streams)
+        try:
+            rpc.send(connection, message, streams)
+        except OSError as error:
+            connection.close()
+            raise self._gone(error) from error
         return Spawned(connection, argv[0])
 
     def execute(
