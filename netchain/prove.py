@@ -57,6 +57,7 @@ class Sensor:
     backend: Backend
     tap: Tap = field(default_factory=lambda: Tap({}))
     injected: dict[str, set[bytes]] = field(default_factory=dict)
+    _tunnels: set[str] = field(default_factory=set)
     _outages: dict[str, int] = field(default_factory=dict)
     _since: tuple[int, int] = field(default_factory=lambda: _clocks())
 
@@ -71,14 +72,22 @@ class Sensor:
         if link.name in self.injected:
             return
         self.injected[link.name] = set()
+        if link.tunnel:
+            self._tunnels.add(link.name)
         taps = self.backend.taps(chain, [link])
-        self.tap.add(link.name, taps[link.name], self.backend.client_end(chain, link))
+        up = self.backend.injector(chain, link, Direction.UP)
+        self.tap.add(link.name, taps[link.name], up)
         self._outages[link.name] = self.tap.outages[link.name]
 
-    def inject(self, link: str, frame: bytes) -> None:
-        """Send a frame as the link's client would, past its rules; the judge knows it as ours."""
+    def arm_down(self, chain: Chain, link: Link) -> None:
+        """Be able to send down the link, too, as its netvm would."""
+        self.tap.add_injector(_down(link.name), self.backend.injector(chain, link, Direction.DOWN))
+
+    def inject(self, link: str, frame: bytes, direction: Direction = Direction.UP) -> None:
+        """Send a frame as the qube at the link's one end (its client, or with DOWN its netvm)
+        would, past its rules; the judge knows it as ours."""
         self.injected[link].add(frame)
-        self.tap.inject(link, frame)
+        self.tap.inject(link if direction is Direction.UP else _down(link), frame)
 
     def settle(self) -> list[str]:
         """A canary over every link: afterwards all that was sent before has been heard, or a doubt
@@ -86,13 +95,18 @@ class Sensor:
         mark = self.tap.mark()
         tokens = {link: secrets.token_bytes(16) for link in self.injected}
         for link, token in tokens.items():
-            self.inject(link, build.canary(CLIENT_MAC, NETVM_MAC, token))
+            self.inject(link, self._canary(link, token))
         silent = [
             link
             for link, token in tokens.items()
             if self.tap.wait_for(token, [link], _CANARY_S, mark)
         ]
         return [f"the tap on {link} did not hear its canary" for link in silent]
+
+    def _canary(self, link: str, token: bytes) -> bytes:
+        if link in self._tunnels:
+            return build.tunnel_canary(token)
+        return build.canary(CLIENT_MAC, NETVM_MAC, token)
 
     def doubts(self) -> list[str]:
         """What keeps silence from being a proof."""
@@ -119,6 +133,10 @@ class Sensor:
         frames = {link: self.tap.frames(link) for link in self.injected}
         verdicts = judge(chain, timeline, frames, self.injected)
         return Verdict(tuple(verdicts), tuple(self.doubts()))
+
+
+def _down(link: str) -> str:
+    return f"{link} down"
 
 
 def _clocks() -> tuple[int, int]:

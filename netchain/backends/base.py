@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from netchain.model.allowed import Link
+from netchain.model.allowed import Direction, Link
 from netchain.model.chain import Address, Chain
 from netchain.model.names import QubeName
 from netchain.model.observed import Observed
@@ -155,7 +155,9 @@ class Backend(Protocol):
         """A connection to a Unix socket inside the qube (tor's control socket)."""
 
     def taps(self, chain: Chain, links: Sequence[Link]) -> dict[str, socket.socket]:
-        """An armed packet socket at the netvm's end of each link, by the link's name."""
+        """An armed packet socket at the netvm's end of each link (of a tunnel, inside its VPN
+        qube), by the link's name."""
 
-    def client_end(self, chain: Chain, link: Link) -> socket.socket:
-        """A packet socket at the client's end: sends as the client would, past its own rules."""
+    def injector(self, chain: Chain, link: Link, direction: Direction) -> socket.socket:
+        """A packet socket at one end of the link that sends as the qube there would, past its own
+        rules: UP at the client's end, DOWN at the netvm's. (Of a tunnel both are its one end.)"""

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from netchain.backends.base import Completed, Service, Tunnel, Uids, User, digest
 from netchain.errors import NetchainError, Problem
 from netchain.model.addressing import address4, downstream_interface
-from netchain.model.allowed import Link
+from netchain.model.allowed import Direction, Link
 from netchain.model.chain import Chain, Role
 from netchain.model.names import QubeName
 from netchain.model.observed import UPLINK_PEER, Observed, ObservedQube
@@ -149,8 +149,9 @@ class FakeBackend:
     def taps(self, chain: Chain, links: Sequence[Link]) -> dict[str, socket.socket]:
         return {link.name: self._wire(chain, link.client).ends[0].dup() for link in links}
 
-    def client_end(self, chain: Chain, link: Link) -> socket.socket:
-        return self._wire(chain, link.client).ends[1].dup()
+    def injector(self, chain: Chain, link: Link, direction: Direction) -> socket.socket:
+        ends = self._wire(chain, link.client).ends
+        return ends[1 if direction is Direction.UP else 0].dup()
 
     def _get(self, chain: Chain, qube: QubeName) -> _Qube:
         if found := self._qubes.get((chain.name, qube)):

@@ -7,7 +7,8 @@ is not listed is a leak, whoever sent it; so is whatever cannot be parsed.
 How it is built: a link carries what the qubes *behind* it may send (`senders_behind`), and only
 while the sender and every qube between it and the link is open. Closed qubes leave a link with
 nothing but neighbour discovery between its two ends. On the uplink the source is sys-net's own
-address there, since that is where addresses change.
+address there, since that is where addresses change. Inside a VPN's tunnel it is the tunnel's own
+address, and the senders are the VPN qube's clients: never the VPN qube itself.
 """
 
 from __future__ import annotations
@@ -56,13 +57,19 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Link:
-    """A wire of the chain, named by its two ends; netvm None is the uplink to the internet."""
+    """A wire of the chain, named by its two ends; netvm None is the uplink to the internet.
+
+    With `tunnel` it is the inside of a VPN qube's tunnel, which has no link layer.
+    """
 
     client: QubeName
     netvm: QubeName | None
+    tunnel: bool = False
 
     @property
     def name(self) -> str:
+        if self.tunnel:
+            return f"{self.client}--tunnel"
         return f"{self.client}--{self.netvm}" if self.netvm else "isp"
 
 
@@ -96,10 +103,15 @@ def links(chain: Chain) -> tuple[Link, ...]:
     return tuple(Link(qube.name, qube.netvm) for qube in chain.from_uplink())
 
 
+def tunnels(chain: Chain) -> tuple[Link, ...]:
+    """The inside of every VPN's tunnel."""
+    return tuple(Link(qube.name, None, tunnel=True) for qube in chain.with_role(Role.VPN_PROXY))
+
+
 def allowed(chain: Chain, link: Link, states: States) -> tuple[FlowPattern, ...]:
     """The flows that may be on the link; a qube without a state counts as blocked."""
     patterns = list(_neighbours(chain, link))
-    for sender in addressing.senders_behind(chain, chain[link.client]):
+    for sender in _senders(chain, link):
         if not _path_open(chain, sender, link, states):
             continue
         for pattern in _sent_by(chain, sender):
@@ -111,8 +123,16 @@ def allowed(chain: Chain, link: Link, states: States) -> tuple[FlowPattern, ...]
     return tuple(dict.fromkeys(patterns))
 
 
+def _senders(chain: Chain, link: Link) -> tuple[Qube, ...]:
+    if not link.tunnel:
+        return addressing.senders_behind(chain, chain[link.client])
+    clients = chain.clients(link.client)
+    return tuple(s for client in clients for s in addressing.senders_behind(chain, client))
+
+
 def _answers(link: Link, states: States) -> bool:
-    """Whether anything may come down: the netvm is open (the internet always is)."""
+    """Whether anything may come down: the netvm is open (the internet always is; a tunnel's other
+    end is the provider)."""
     return link.netvm is None or states.get(link.netvm, QubeState.BLOCKED) in OPEN
 
 
@@ -178,8 +198,15 @@ def _as_seen_on(chain: Chain, link: Link, pattern: FlowPattern) -> FlowPattern |
     """The pattern with the source that it has on this link; None where it cannot be sent."""
     if link.netvm is not None:
         return pattern
-    own = _uplink_address(chain, pattern.source.version)
+    version = pattern.source.version
+    own = _tunnel_address(chain, link, version) if link.tunnel else _uplink_address(chain, version)
     return None if own is None else replace(pattern, source=ip_network(own))
+
+
+def _tunnel_address(chain: Chain, link: Link, version: int) -> Address | None:
+    vpn = chain[link.client].vpn
+    addresses = vpn.settings.addresses if vpn is not None and vpn.settings is not None else ()
+    return next((address for address in addresses if address.version == version), None)
 
 
 def _uplink_address(chain: Chain, version: int) -> Address | None:
@@ -197,6 +224,8 @@ def _errors_about(pattern: FlowPattern) -> FlowPattern:
 
 def _neighbours(chain: Chain, link: Link) -> Iterator[FlowPattern]:
     """ARP and NDP between the two ends, and MLD reports: never more than one hop."""
+    if link.tunnel:
+        return
     for one, other in _ends(chain, link):
         kind = Kind.ARP if one.version == 4 else Kind.NDP
         a, b = ip_network(one), ip_network(other)

@@ -26,6 +26,12 @@ def canary(source: str, destination: str, token: bytes) -> bytes:
     return ethernet(source, destination, CANARY_ETHERTYPE, token.ljust(46, b"\0"))
 
 
+def tunnel_canary(token: bytes) -> bytes:
+    """The same for a tunnel, which carries no Ethernet: an IPv4 packet of protocol 253 (RFC 3692,
+    for experiments) between documentation addresses. It ends at the provider."""
+    return _ip(IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2"), 253, token)
+
+
 def udp(source: Address, destination: Address, sport: int, dport: int, data: bytes) -> bytes:
     """An IP packet with a UDP datagram."""
     head = struct.pack("!HHHH", sport, dport, 8 + len(data), 0)

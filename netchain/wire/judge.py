@@ -31,6 +31,7 @@ from netchain.model.allowed import (
     States,
     allowed,
     links,
+    tunnels,
 )
 from netchain.model.chain import Chain, QubeState
 from netchain.model.names import QubeName
@@ -121,8 +122,9 @@ def judge(
     captured: Mapping[str, Iterable[Captured]],
     injected: Mapping[str, Collection[bytes]] | None = None,
 ) -> list[LinkVerdict]:
-    """One verdict a link; taps are at the netvm's end, so what arrives there goes up."""
-    by_name = {link.name: link for link in links(chain)}
+    """One verdict a link; taps are at the netvm's end, so what arrives there goes up. (In a tunnel
+    the tap is at its client's end: what leaves there goes up.)"""
+    by_name = {link.name: link for link in (*links(chain), *tunnels(chain))}
     return [
         _judge_link(chain, by_name[name], timeline, frames, (injected or {}).get(name, ()))
         for name, frames in captured.items()
@@ -149,7 +151,7 @@ def _judge_link(
         if item.frame in ours:
             continue
         flow = decode(item.frame, item.link_type)
-        direction = Direction.DOWN if item.outgoing else Direction.UP
+        direction = Direction.DOWN if item.outgoing is not link.tunnel else Direction.UP
         permitted = not item.truncated and all(
             permits(patterns_for(states), flow, direction) for states in timeline.at(item.time_ns)
         )

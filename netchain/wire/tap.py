@@ -214,6 +214,10 @@ class Tap:
             return self._store.wait_for(lambda seen: needle in seen.frame, links, deadline_s, since)
         return self._store.wait_for(wanted, links, deadline_s, since)
 
+    def add_injector(self, name: str, injector: socket.socket) -> None:
+        """Another way to send, under a name of its own: the other end of a link that is tapped."""
+        self._injectors[name] = socket.socket(fileno=injector.detach())
+
     def inject(self, link: str, frame: bytes) -> None:
         """Send `frame` out of the injector of `link`, whose tap hears it like any other frame.
 

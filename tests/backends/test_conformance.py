@@ -18,7 +18,7 @@ import pytest
 from netchain.backends.base import Backend, Completed, Service, Tunnel, digest
 from netchain.backends.fake import FakeBackend
 from netchain.errors import NetchainError
-from netchain.model.allowed import Link
+from netchain.model.allowed import Direction, Link
 from netchain.model.chain import Chain, Role
 from netchain.model.names import QubeName
 from netchain.model.observed import ObservedQube
@@ -186,7 +186,8 @@ def test_attach_needs_both_ends_and_detach_a_link(backend: Backend, chain: Chain
 def carries(backend: Backend, chain: Chain, link: Link) -> bool:
     """Whether the tap hears a frame that the client sends."""
     frame = b"\xff" * 6 + b"\x02" + bytes(5) + b"\x88\xb5" + b"conformance".ljust(46, b"\0")
-    with backend.taps(chain, [link])[link.name] as tap, backend.client_end(chain, link) as end:
+    end = backend.injector(chain, link, Direction.UP)
+    with backend.taps(chain, [link])[link.name] as tap, end:
         tap.settimeout(WAIT_S)
         end.send(frame)
         while tap.recv(2048) != frame:  # whatever else a kernel may say there
@@ -200,7 +201,7 @@ def test_a_wire_carries_frames_from_the_client_to_the_tap(backend: Backend, chai
     assert carries(backend, chain, Link(VPN, FIREWALL))
     backend.detach(chain, VPN)
     with pytest.raises(NetchainError):
-        backend.client_end(chain, Link(VPN, FIREWALL))
+        backend.injector(chain, Link(VPN, FIREWALL), Direction.UP)
 
 
 def test_a_link_of_a_chain_in_another_order_has_another_wiring(

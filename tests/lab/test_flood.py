@@ -23,7 +23,7 @@ from netchain.backends.netns.client import KeeperClient
 from netchain.demo.control import OPEN_RULES
 from netchain.model import profile
 from netchain.model.addressing import CLIENT_MAC, NETVM_MAC, UPLINK, address4
-from netchain.model.allowed import Link
+from netchain.model.allowed import Direction, Link
 from netchain.model.chain import Chain
 from netchain.model.names import QubeName
 from netchain.wire import build
@@ -84,7 +84,7 @@ def test_nothing_leaves_while_rules_are_reloaded(
     below, above = Link(WHONIX, PROXY), Link(PROXY, FIREWALL)
     packet = build.udp(address4(chain, WHONIX), IPv4Address("198.51.100.80"), 4000, 80, b"flood")
     frame = build.ethernet(CLIENT_MAC, NETVM_MAC, 0x0800, packet)
-    sender = backend.client_end(chain, below)
+    sender = backend.injector(chain, below, Direction.UP)
     with Tap(backend.taps(chain, [above]), memory_limit=64 << 20) as tap:
         sent = _sent(backend, chain)
         start = time.monotonic()

@@ -11,8 +11,8 @@ from netchain.backends.base import Completed, Service, Tunnel, Uids, User, diges
 from netchain.backends.netns import wiring
 from netchain.backends.netns.client import KeeperClient, log_path
 from netchain.model import addressing
-from netchain.model.addressing import CLIENT_MAC, NETVM_MAC, UPLINK
-from netchain.model.allowed import Link
+from netchain.model.addressing import CLIENT_MAC, NETVM_MAC, TUNNEL, UPLINK
+from netchain.model.allowed import Direction, Link
 from netchain.model.chain import Chain, Role
 from netchain.model.names import QubeName
 from netchain.model.observed import Observed, ObservedQube
@@ -135,22 +135,26 @@ class NetnsBackend:
         return self.keeper.execute(_node(chain, qube), argv, stdin, timeout, user)
 
     def taps(self, chain: Chain, links: Sequence[Link]) -> dict[str, socket.socket]:
-        return {link.name: self._netvm_end(chain, link) for link in links}
+        return {link.name: self.packet_socket(*self._netvm_end(chain, link)) for link in links}
 
-    def _netvm_end(self, chain: Chain, link: Link) -> socket.socket:
+    def injector(self, chain: Chain, link: Link, direction: Direction) -> socket.socket:
+        if direction is Direction.UP and not link.tunnel:
+            return self.packet_socket(_node(chain, link.client), UPLINK, inject=True)
+        return self.packet_socket(*self._netvm_end(chain, link), inject=True)
+
+    def _netvm_end(self, chain: Chain, link: Link) -> tuple[str, str]:
+        """Node and interface: the netvm's, the router's, or the tunnel's own."""
+        if link.tunnel:
+            return _node(chain, link.client), TUNNEL
         if link.netvm is None:
             assert chain.wan is not None
-            return self.packet_socket(self._router, chain.wan.port)
+            return self._router, chain.wan.port
         interface = addressing.downstream_interface(chain, link.client)
-        return self.packet_socket(_node(chain, link.netvm), interface)
+        return _node(chain, link.netvm), interface
 
-    def client_end(self, chain: Chain, link: Link) -> socket.socket:
-        node = _node(chain, link.client)
-        return self.keeper.ask_socket("packet_socket", node=node, name=UPLINK, inject=True)
-
-    def packet_socket(self, node: str, interface: str) -> socket.socket:
-        """An armed packet socket on any interface of the site (the lab's too)."""
-        return self.keeper.ask_socket("packet_socket", node=node, name=interface)
+    def packet_socket(self, node: str, interface: str, *, inject: bool = False) -> socket.socket:
+        """A packet socket on any interface of the site (the lab's too): armed, or to send with."""
+        return self.keeper.ask_socket("packet_socket", node=node, name=interface, inject=inject)
 
     def volume(self) -> PurePosixPath:
         return _VOLUME

@@ -1,0 +1,13 @@
+"""The probes and faults, a file a topic."""
+
+from __future__ import annotations
+
+from leaktests.catalogue import protocol
+from leaktests.engine.probe import Probe
+
+TOPICS = (protocol.topic,)
+
+
+def probes() -> tuple[Probe, ...]:
+    """Every probe of every topic."""
+    return tuple(probe for topic in TOPICS for probe in topic.probes)

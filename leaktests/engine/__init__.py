@@ -1,0 +1,1 @@
+"""Probes as data, how they are sent, heard and judged."""
