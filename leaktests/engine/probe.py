@@ -1,9 +1,9 @@
 """A probe is data: an id of the catalogue, a sentence, and the packets that it sends.
 
 A topic of the catalogue declares probes with `@topic.probe(...)` over a small function from an
-`Aim` (from where to where, in which family) to scapy packets. A packet that begins with Ether is sent as
-it is; any other gets the Ethernet header of its place. A probe never names the taps that must be
-silent: `allowed()` judges.
+`Aim` (from where to where, in which family) to scapy packets. A packet that begins with Ether is
+sent as it is; any other gets the Ethernet header of its place. A probe never names the taps that
+must be silent: `allowed()` judges.
 """
 
 from __future__ import annotations

@@ -53,3 +53,15 @@ def descendants(pid: int) -> set[int]:
         found |= more
         more = {child for child, parent in parents.items() if parent in more} - found
     return found
+
+
+def alive(pids: set[int]) -> bool:
+    """Whether any of them still runs; one that only waits to be reaped does not."""
+    for pid in pids:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if state != "Z":
+            return True
+    return False
