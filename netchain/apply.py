@@ -10,14 +10,16 @@ Ctrl-C, every touched qube gets blocked.nft, and the error says so; nothing is u
 
 from __future__ import annotations
 
+import signal
 import time
 
 from netchain import programs
 from netchain.backends.base import Backend, digest
 from netchain.errors import Exit, NetchainError, Problem
-from netchain.model.allowed import Link
+from netchain.model.allowed import Link, links
 from netchain.model.chain import Chain, QubeState
 from netchain.model.names import QubeName
+from netchain.model.observed import UPLINK_PEER, Observed
 from netchain.model.plan import (
     Attach,
     Await,
@@ -44,6 +46,8 @@ from netchain.site import Site
 from netchain.vpn.wireguard import FWMARK
 
 _CLOSED = "The chain is left closed: every qube that was touched drops everything."
+_UNCHANGED = "Nothing was changed: every qube has its rules, and they hold."
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def rule_texts(chain: Chain, backend: Backend) -> dict[QubeName, str]:
@@ -81,52 +85,108 @@ def up(chain: Chain, site: Site) -> Plan:
     """Bring the chain up, from whatever is there; returns the steps that it took.
 
     Raises NetchainError: exit 3 when something is not ready in time, 10 or 12 when the proof finds
-    a leak or proves nothing, 1 otherwise; the chain is closed then.
+    a leak or proves nothing, 1 otherwise. What the plan was about is closed then, and the error's
+    state says so, or what could not be closed.
     """
-    site.timeline.change(0, 0, _observed_states(chain, site))
+    observed = site.backend.observe(chain)
+    site.timeline.change(0, 0, _states(observed))
+    _hear(chain, site, observed)
     steps = plan(chain, site)
     _run(chain, site, steps)
+    if not steps:
+        _await_all(chain, site)
     return steps
 
 
-def _observed_states(chain: Chain, site: Site) -> dict[QubeName, QubeState]:
+def _states(observed: Observed) -> dict[QubeName, QubeState]:
     """Qubes that run already and are open: what they send is judged from the start."""
-    found = site.backend.observe(chain).qubes
+    found = observed.qubes
     return {n: QubeState.BLOCKED if q.blocked else QubeState.READY for n, q in found.items()}
 
 
+def _hear(chain: Chain, site: Site, observed: Observed) -> None:
+    """Listen on every link that is there and stays, before anything is changed. (One that was made
+    otherwise has other names; it is taken away before anything is opened.)"""
+    for link in links(chain):
+        client, netvm = observed.qubes.get(link.client), link.netvm or UPLINK_PEER
+        there = netvm in (UPLINK_PEER, *observed.qubes)
+        wiring = (netvm, site.backend.wiring(chain, link.client))
+        if there and client is not None and (client.link, client.wiring) == wiring:
+            site.sensor.arm(chain, link)
+
+
+def _await_all(chain: Chain, site: Site) -> None:
+    """Nothing differs; is every program ready, too? Its rules hold in any case."""
+    try:
+        for qube in chain.from_uplink():
+            if programs.wanted(chain, site, qube):
+                wait_ready(chain, site.backend, qube, site.timeout, site.say)
+    except NetchainError as error:
+        raise NetchainError(error.problems, error.exit_code, _UNCHANGED) from error
+
+
 def down(chain: Chain, site: Site) -> Plan:
-    """Remove the chain; returns the steps that it took."""
+    """Remove the chain; returns the steps that it took.
+
+    Goes on past whatever fails: a qube that cannot be closed can still be removed. NetchainError
+    with everything that failed, and what is left of the chain.
+    """
     steps = plan_down(site.backend.observe(chain))
+    problems: list[Problem] = []
     for step in steps:
-        _timed(chain, site, step)
+        try:
+            _timed(chain, site, step)
+        except NetchainError as error:
+            problems += error.problems
+    left = site.backend.observe(chain).qubes if problems else {}
+    if left:
+        names = ", ".join(left)
+        raise NetchainError(problems, state=f"These are still there: {names}. Run it again.")
     return steps
 
 
 def _run(chain: Chain, site: Site, steps: Plan) -> None:
-    touched: set[QubeName] = set()
     try:
         for step in steps:
-            touched.add(step.qube)
             _timed(chain, site, step)
         if steps and plan(chain, site):
             _read_back(chain, site)
             raise NetchainError(Problem("E071", "a workstation is still blocked"))
     except NetchainError as error:
-        _close(chain, site, touched)
-        raise NetchainError(error.problems, error.exit_code, _CLOSED) from error
+        state = _close(chain, site, steps)
+        raise NetchainError(error.problems, error.exit_code, state) from error
     except BaseException:
-        _close(chain, site, touched)
+        _close(chain, site, steps)
         raise
 
 
-def _close(chain: Chain, site: Site, touched: set[QubeName]) -> None:
-    """Block every touched qube that is there; goes on past each failure (it may be gone)."""
-    for name in touched:
-        try:
-            _timed(chain, site, Block(name))
-        except Exception as error:
-            site.say(f"could not block {name}: {error}")
+def _close(chain: Chain, site: Site, steps: Plan) -> str:
+    """Block every qube that the plan was about, workstations first, past each failure; what state
+    that leaves. Signals wait meanwhile: a second Ctrl-C must not leave the rest open."""
+    meant = {step.qube for step in steps}
+    order = [qube.name for qube in reversed(chain.from_uplink()) if qube.name in meant]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        failed = [name for name in order if not _closed(chain, site, name)]
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if not failed:
+        return _CLOSED
+    return f"NOT CLOSED: {', '.join(failed)}. Run: netchain down {chain.name}"
+
+
+def _closed(chain: Chain, site: Site, name: QubeName) -> bool:
+    """Block it; True when it is closed, or is not there."""
+    try:
+        _timed(chain, site, Block(name))
+        return True
+    except Exception as error:
+        site.say(f"could not block {name}: {error}")
+    try:
+        found = site.backend.observe(chain).qubes.get(name)
+        return found is None or found.blocked
+    except Exception:
+        return False
 
 
 def _timed(chain: Chain, site: Site, step: Step) -> None:
@@ -146,35 +206,51 @@ def _act(chain: Chain, site: Site, step: Step) -> dict[QubeName, QubeState]:
         case Block():
             backend.block(chain, name)
             return {name: QubeState.BLOCKED}
+        case Remove():
+            _remove(chain, site, name)
+            return {name: QubeState.BLOCKED}
+        case Unblock():
+            backend.unblock(chain, name)
+            has_programs = programs.wanted(chain, site, chain[name])
+            return {name: QubeState.STARTING if has_programs else QubeState.READY}
+        case Await():
+            wait_ready(chain, backend, chain[name], site.timeout, site.say)
+            return {name: QubeState.READY}
+    _change(chain, site, step)
+    return {}
+
+
+def _change(chain: Chain, site: Site, step: Step) -> None:
+    """Run a step that brings no qube into another state."""
+    backend, name = site.backend, step.qube
+    match step:
         case Load():
             backend.load_rules(chain, name, rule_texts(chain, backend)[name])
         case Attach():
             backend.attach(chain, name)
             site.sensor.arm(chain, Link(name, chain[name].netvm))
         case Detach():
+            site.sensor.disarm(Link(name, chain[name].netvm))
             backend.detach(chain, name)
-        case Unblock():
-            backend.unblock(chain, name)
-            has_programs = programs.wanted(chain, site, chain[name])
-            return {name: QubeState.STARTING if has_programs else QubeState.READY}
         case Start():
             programs.start(chain, site, chain[name])
         case Stop():
             programs.stop(chain, site, chain[name], step.service)
-        case Await():
-            wait_ready(chain, site.backend, chain[name], site.timeout, site.say)
-            return {name: QubeState.READY}
         case Prove():
-            _prove(chain, site, step.qubes)
-        case Remove():
-            backend.remove(chain, name)
-            return {name: QubeState.BLOCKED}
-    return {}
+            _prove(chain, site)
 
 
-def _prove(chain: Chain, site: Site, touched: tuple[QubeName, ...]) -> None:
+def _remove(chain: Chain, site: Site, name: QubeName) -> None:
+    """Its links go with it, to its netvm and to its clients."""
+    for link in links(chain):
+        if name in (link.client, link.netvm):
+            site.sensor.disarm(link)
+    site.backend.remove(chain, name)
+
+
+def _prove(chain: Chain, site: Site) -> None:
     _read_back(chain, site)
-    verdict = prove(chain, site.sensor, touched, site.timeline)
+    verdict = prove(chain, site.sensor, site.timeline)
     if verdict.leaks:
         found = [Problem("E080", f"leak: {leak}") for leak in verdict.leaks[:10]]
         raise NetchainError(found, Exit.LEAK)
@@ -185,7 +261,7 @@ def _prove(chain: Chain, site: Site, touched: tuple[QubeName, ...]) -> None:
 
 def _read_back(chain: Chain, site: Site) -> None:
     """What the kernel says must be what was asked for, but for workstations still blocked."""
-    left = [s for s in plan(chain, site) if not isinstance(s, Unblock | Prove)]
+    left = [s for s in plan(chain, site) if not isinstance(s, Unblock | Await | Prove)]
     if left:
         detail = ", ".join(str(step) for step in left[:5])
         raise NetchainError(Problem("E071", f"read back, these differ: {detail}"))

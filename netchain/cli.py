@@ -77,7 +77,8 @@ def cli() -> None:
 
 def main() -> None:
     """The program: every error in one shape, every signal with its exit code."""
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminated)
     try:
         status = cli.main(standalone_mode=False)
         sys.stdout.flush()
@@ -122,4 +123,4 @@ def _drop_output() -> None:
 
 
 def _terminated(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    raise SystemExit(143)
+    raise SystemExit(128 + signum)

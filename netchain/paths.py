@@ -52,6 +52,8 @@ def _made(path: Path) -> Path:
     # A link that somebody else made could be turned to another place at any time.
     if {path.stat().st_uid, path.lstat().st_uid} != {os.geteuid()}:
         raise _refused(path, "this directory belongs to another user")
+    if path.stat().st_mode & 0o022:
+        raise _refused(path, "others can write to this directory")
     return path
 
 

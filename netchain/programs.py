@@ -49,31 +49,35 @@ def _vpn_version(vpn: WireGuard) -> str:
 
 
 def _start_vpn(chain: Chain, site: Site, qube: Qube) -> None:
-    """The kernel's WireGuard where it has one, else wireguard-go on a tunnel that outlives it."""
-    vpn = site.vpns[qube.name]
-    tunnel = replace(vpn.tunnel(), version=_vpn_version(vpn))
-    if site.backend.add_tunnel(chain, qube.name, tunnel):
+    """The kernel's WireGuard where it has one, else wireguard-go on a tunnel that outlives it.
+
+    A tunnel that is there already may have another configuration's addresses: it is made anew.
+    """
+    vpn, backend = site.vpns[qube.name], site.backend
+    version = _vpn_version(vpn)
+    backend.remove_tunnel(chain, qube.name, TUNNEL)
+    if backend.add_tunnel(chain, qube.name, vpn.tunnel()):
         command = wireguard.configure(vpn.setconf())
-        _execute(chain, site, qube, command.argv, command.stdin)
+        done = backend.execute(chain, qube.name, command.argv, stdin=command.stdin)
+        if done.status:  # its words may quote the key
+            raise NetchainError(Problem("E072", "wg refused the configuration", str(qube.name)))
+        backend.mark_tunnel(chain, qube.name, TUNNEL, version)
         return
     service = wireguard.userspace_service(vpn.setconf())
-    site.backend.start_service(chain, qube.name, replace(service, version=tunnel.version))
+    backend.start_service(chain, qube.name, replace(service, version=version))
 
 
 def _start_tor(chain: Chain, site: Site, qube: Qube) -> None:
     text = _torrc(chain, site, qube)
     directory = _tor_directory(site)
     script = f"mkdir -p -m 0700 {directory} && cat > {directory}/torrc"
-    _execute(chain, site, qube, ("sh", "-c", script), text.encode())
-    service = replace(torrc.service(directory), version=digest(text))
-    site.backend.start_service(chain, qube.name, service)
-
-
-def _execute(chain: Chain, site: Site, qube: Qube, argv: tuple[str, ...], stdin: bytes) -> None:
-    done = site.backend.execute(chain, qube.name, argv, stdin=stdin)
+    argv = ("sh", "-c", script)
+    done = site.backend.execute(chain, qube.name, argv, stdin=text.encode())
     if done.status:
         words = done.stderr.decode(errors="replace").strip()
-        raise NetchainError(Problem("E072", f"{argv[0]}: {words}", str(qube.name)))
+        raise NetchainError(Problem("E072", f"cannot write torrc: {words}", str(qube.name)))
+    service = replace(torrc.service(directory), version=digest(text))
+    site.backend.start_service(chain, qube.name, service)
 
 
 def _torrc(chain: Chain, site: Site, qube: Qube) -> str:

@@ -1,7 +1,7 @@
 """Proves that links are closed: a canary sweep, judged by `allowed()`.
 
 Theory of operation: taps at the netvm's end of every link, armed while the chain is still closed.
-From the client's end of each touched link, past the client's own rules, packets are sent that must
+From the client's end of each link, past the client's own rules, packets are sent that must
 never pass its netvm: to documentation addresses, every basic protocol, IPv4 and IPv6, true and
 forged sources. Then a canary goes over every link. Clean needs: each probe was heard on its own
 link, each canary was heard, no tap failed, died, went down or dropped a frame, and nothing that
@@ -25,7 +25,6 @@ from netchain.model import addressing
 from netchain.model.addressing import CLIENT_MAC, NETVM_MAC
 from netchain.model.allowed import Direction, Link, allowed, links
 from netchain.model.chain import Address, Chain, QubeState
-from netchain.model.names import QubeName
 from netchain.wire import build
 from netchain.wire.decode import decode
 from netchain.wire.judge import Leak, LinkVerdict, Timeline, judge, permits
@@ -69,15 +68,21 @@ class Sensor:
 
     def arm(self, chain: Chain, link: Link) -> None:
         """Hear the link from now on; nothing to do when it is heard already."""
-        if link.name in self.injected:
+        if link.name in self._outages:
             return
-        self.injected[link.name] = set()
+        self.injected.setdefault(link.name, set())
         if link.tunnel:
             self._tunnels.add(link.name)
         taps = self.backend.taps(chain, [link])
         up = self.backend.injector(chain, link, Direction.UP)
         self.tap.add(link.name, taps[link.name], up)
         self._outages[link.name] = self.tap.outages[link.name]
+
+    def disarm(self, link: Link) -> None:
+        """Stop hearing a link that is going to be taken away; what it brought is judged still."""
+        if link.name in self.injected and link.name in self._outages:
+            self.tap.remove(link.name)
+            del self._outages[link.name]
 
     def arm_down(self, chain: Chain, link: Link) -> None:
         """Be able to send down the link, too, as its netvm would."""
@@ -93,7 +98,7 @@ class Sensor:
         """A canary over every link: afterwards all that was sent before has been heard, or a doubt
         says where not."""
         mark = self.tap.mark()
-        tokens = {link: secrets.token_bytes(16) for link in self.injected}
+        tokens = {link: secrets.token_bytes(16) for link in self._outages}
         for link, token in tokens.items():
             self.inject(link, self._canary(link, token))
         silent = [
@@ -132,7 +137,9 @@ class Sensor:
         """All that was heard so far, judged."""
         frames = {link: self.tap.frames(link) for link in self.injected}
         verdicts = judge(chain, timeline, frames, self.injected)
-        return Verdict(tuple(verdicts), tuple(self.doubts()))
+        deaf = [link.name for link in links(chain) if link.name not in self._outages]
+        doubts = [f"nobody listens on {name}" for name in deaf] + self.doubts()
+        return Verdict(tuple(verdicts), tuple(doubts))
 
 
 def _down(link: str) -> str:
@@ -144,18 +151,21 @@ def _clocks() -> tuple[int, int]:
     return time.monotonic_ns(), time.time_ns()
 
 
-def prove(
-    chain: Chain, sensor: Sensor, touched: tuple[QubeName, ...], timeline: Timeline
-) -> Verdict:
-    """Sweep the uplinks of the touched qubes; judge everything that every link carried."""
+def prove(chain: Chain, sensor: Sensor, timeline: Timeline) -> Verdict:
+    """Sweep every link but the uplink; judge everything that every link carried.
+
+    All of them: a probe on a link meets its netvm's rules, so that a change of one qube shows on
+    the links of its clients.
+    """
     every = links(chain)
     for link in every:
         sensor.arm(chain, link)
-    swept = [link for link in every if link.netvm is not None and link.client in touched]
+    swept = [link for link in every if link.netvm is not None]
     for link in swept:
         for frame in sweep_frames(chain, link):
             sensor.inject(link.name, frame)
-    doubts = sensor.settle() + _unheard(sensor, [link.name for link in swept])
+    # Twice: what a probe caused on another link may still wait on another processor.
+    doubts = sensor.settle() + sensor.settle() + _unheard(sensor, [link.name for link in swept])
     verdict = sensor.verdict(chain, timeline)
     return Verdict(verdict.links, (*doubts, *verdict.doubts))
 

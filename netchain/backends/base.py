@@ -67,16 +67,12 @@ class Service:
 
 @dataclass(frozen=True)
 class Tunnel:
-    """A VPN's inner interface: its addresses, MTU in bytes, and whether it takes all routes.
-
-    `version` is a digest of the VPN's configuration: of a VPN in the kernel nothing else tells it.
-    """
+    """A VPN's inner interface: its addresses, MTU in bytes, and whether it takes all routes."""
 
     name: str
     addresses: tuple[Address, ...]
     mtu: int = 1420
     default_route: bool = True
-    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,6 +123,9 @@ class Backend(Protocol):
 
     def add_tunnel(self, chain: Chain, qube: QubeName, tunnel: Tunnel) -> bool:
         """Make the tunnel interface; True when the kernel itself speaks WireGuard on it."""
+
+    def mark_tunnel(self, chain: Chain, qube: QubeName, name: str, version: str) -> None:
+        """Note the digest of what a VPN in the kernel was configured with, for `observe`."""
 
     def remove_tunnel(self, chain: Chain, qube: QubeName, name: str) -> None:
         """Take the tunnel interface away; fine when it is not there."""

@@ -121,6 +121,9 @@ class FakeBackend:
         self._get(chain, qube)
         return False
 
+    def mark_tunnel(self, chain: Chain, qube: QubeName, name: str, version: str) -> None:  # noqa: ARG002
+        self._get(chain, qube)
+
     def remove_tunnel(self, chain: Chain, qube: QubeName, name: str) -> None:  # noqa: ARG002
         self._get(chain, qube)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from netchain.errors import Exit, NetchainError, Problem
 from netchain.lab.lab import Lab
 from netchain.model import profile
 from netchain.model.chain import Chain
+from netchain.model.names import ChainName
 from netchain.prove import Sensor
 from netchain.resources import data_dir
 from netchain.site import Site
@@ -69,6 +71,24 @@ def find(name: str) -> Found:
         problem = Problem("E010", f"cannot read the profile: {error.strerror}", str(path))
         raise NetchainError(problem, Exit.USAGE) from error
     return Found(profile.parse(text, str(path)), path)
+
+
+def named(argument: str) -> Chain:
+    """A chain by its name alone, without qubes: all that is needed to take one down.
+
+    The profile's own `name` counts where there is a profile that can be read that far.
+    """
+    is_path = "/" in argument or argument.endswith(".toml")
+    path = Path(argument) if is_path else profiles().get(argument)
+    try:
+        if path is not None:
+            return Chain(ChainName.parse(tomllib.loads(files.read(path).text)["name"]), ())
+    except (OSError, ValueError, KeyError, RecursionError):
+        pass  # then the argument itself
+    try:
+        return Chain(ChainName.parse(argument), ())
+    except ValueError:
+        return find(argument).chain  # says what is wrong
 
 
 def verbose_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,6 +8,9 @@ from netchain import apply
 from netchain.commands import common
 from netchain.console import Console
 from netchain.errors import Exit, NetchainError
+from netchain.lab.lab import Lab
+from netchain.prove import Sensor
+from netchain.site import Site
 
 
 @click.command("down")
@@ -15,15 +18,21 @@ from netchain.errors import Exit, NetchainError
 @common.verbose_option
 @common.output_options
 def command(chain: str, verbose: int, as_json: bool, quiet: bool) -> None:
-    """Remove CHAIN with its links, programs and rules; fine when it is not up."""
+    """Remove CHAIN with its links, programs and rules; fine when it is not up.
+
+    Its name is enough: a profile that is broken or gone keeps nobody from it.
+    """
     console = Console(as_json=as_json, quiet=quiet)
-    found = common.find(chain)
+    named = common.named(chain)
     count = 0
     try:
-        with common.lock(found.chain), common.site(found, console, verbose) as (resolved, site):
-            count = len(apply.down(resolved, site))
+        lab = Lab.attach(common.effects(console, verbose))
+        with common.lock(named), Sensor(lab.backend()) as sensor:
+            count = len(apply.down(named, Site(sensor.backend, sensor, say=console.say)))
     except NetchainError as error:
         if error.exit_code is not Exit.NOT_READY:
             raise
+    if not count:
+        common.find(chain)  # a name that nothing has, running or not, is a mistake
     words = "is down" if count else "was not up"
-    console.result(f"{found.chain.name} {words}", {"chain": found.chain.name, "verdict": "done"})
+    console.result(f"{named.name} {words}", {"chain": named.name, "verdict": "done"})

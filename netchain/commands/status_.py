@@ -11,8 +11,8 @@ from netchain.commands import common
 from netchain.console import Console
 from netchain.errors import Exit
 from netchain.model import addressing
-from netchain.model.chain import Chain, Qube
-from netchain.model.observed import ObservedQube
+from netchain.model.chain import Chain, Qube, Role
+from netchain.model.observed import Observed, ObservedQube
 from netchain.model.plan import DesiredQube, peer
 from netchain.readiness import progress
 from netchain.site import Site
@@ -33,9 +33,21 @@ def command(chain: str, as_json: bool, quiet: bool) -> int:
             for qube in reversed(resolved.from_uplink())
         ]
     is_up = all(qube["state"] == "ready" for qube in qubes)
-    verdict = "up" if is_up else "down" if not observed.qubes else "closed"
+    verdict = "up" if is_up else _verdict(resolved, observed)
     console.result(_text(resolved, verdict, qubes), _data(resolved, verdict, qubes))
     return Exit.DONE if is_up else Exit.NOT_READY
+
+
+def _verdict(chain: Chain, observed: Observed) -> str:
+    """Of a chain that is not up: closed only when no workstation of it is open."""
+    if not observed.qubes:
+        return "down"
+    roles = {qube.name: qube.role for qube in chain.qubes}
+    is_open = any(
+        not have.blocked and roles.get(name, Role.WORKSTATION) is Role.WORKSTATION
+        for name, have in observed.qubes.items()
+    )
+    return "degraded" if is_open else "closed"
 
 
 def _data(chain: Chain, verdict: str, qubes: list[dict[str, Any]]) -> dict[str, Any]:
@@ -81,11 +93,11 @@ def _differences(qube: Qube, want: DesiredQube, have: ObservedQube | None) -> li
         found.append(f"wired to {have.link or 'nothing'}, not {peer(qube)}")
     elif have.wiring != want.wiring:
         found.append("addresses and routes are not those of the profile")
-    found += [f"{name} is not running" for name in want.services if name not in have.services]
+    found += [f"{name} is not running" for name in want.services if not have.services.get(name)]
     found += [
         f"{name} runs with another configuration"
         for name, version in have.services.items()
-        if want.services.get(name, "") != version
+        if version and want.services.get(name, "") != version
     ]
     return found
 

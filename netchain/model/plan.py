@@ -3,15 +3,15 @@
 `plan` compares and never acts. Every plan keeps the same order, which the tests check on random
 chains and random observed states:
 
-1. what differs is blocked, and every workstation below it, before anything else is touched; then
-   its programs are stopped, so that no flow outlives what was wrong and none starts by itself;
+1. what differs is blocked, and everything below it, before anything else is touched; then its
+   programs are stopped, so that no flow outlives what was wrong and none starts by itself;
 2. what is not wanted, or has another role now, is blocked and removed, leaves first; what is
    missing is created, closed from its first moment (`Create` loads blocked.nft);
 3. links that are wrong are taken away, all of them before any is made: an address that moves must
    not be at two qubes; rules are loaded before links are made;
-4. from the uplink down: a gateway is unblocked, its services start, it must become ready, and so
-   must every gateway below one that was changed;
-5. the touched links are proved; only then are workstations unblocked.
+4. from the uplink down: a gateway is unblocked, its services start, it must become ready; so must
+   every other gateway: nobody remembers whether it was ever proved (`up` may have been killed);
+5. all links are proved; only then are workstations unblocked.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Await(Step):
 
 @dataclass(frozen=True)
 class Prove(Step):
-    """Read back and sweep with canaries the uplinks of every qube that the plan touched."""
+    """Read back and sweep with canaries the uplinks of these qubes: all that the chain has."""
 
     qubes: tuple[QubeName, ...]
     sign = "?"
@@ -160,8 +160,8 @@ Desired = Mapping[QubeName, DesiredQube]
 
 
 def takes_away(plan: Plan) -> bool:
-    """Whether something that runs is stopped, unplugged or removed."""
-    return any(isinstance(step, Detach | Stop | Remove) for step in plan)
+    """Whether something that runs is closed, stopped, unplugged or removed."""
+    return any(isinstance(step, Block | Detach | Stop | Remove) for step in plan)
 
 
 def render(plan: Plan) -> str:
@@ -177,7 +177,7 @@ def plan_up(chain: Chain, desired: Desired, observed: Observed) -> Plan:
     removals = _removals(gone, observed)
     observed = _after_removals(observed, gone)
     differing = {q.name for q in order if _differs(q, desired[q.name], observed.qubes.get(q.name))}
-    touched = differing | _workstations_below(chain, differing)
+    touched = {q.name for q in order if q.name in differing or _is_below(chain, q, differing)}
     blocks: list[Step] = [
         Block(name)
         for name in (q.name for q in order)
@@ -188,7 +188,7 @@ def plan_up(chain: Chain, desired: Desired, observed: Observed) -> Plan:
     for qube in order:
         if qube.name in touched:
             steps += _rules_and_link(qube, desired[qube.name], observed.qubes.get(qube.name))
-    return (*steps, *_openings(chain, desired, differing, touched))
+    return (*steps, *_openings(order, desired, touched))
 
 
 def plan_down(observed: Observed) -> Plan:
@@ -208,12 +208,6 @@ def _after_removals(observed: Observed, gone: list[QubeName]) -> Observed:
     return Observed(
         {n: have if have.link in ends else replace(have, link=None) for n, have in stay.items()}
     )
-
-
-def _workstations_below(chain: Chain, differing: set[QubeName]) -> set[QubeName]:
-    """Workstations below a qube that differs: they stay closed until the proof."""
-    workstations = chain.with_role(Role.WORKSTATION)
-    return {qube.name for qube in workstations if _is_below(chain, qube, differing)}
 
 
 def _is_below(chain: Chain, qube: Qube, names: set[QubeName]) -> bool:
@@ -272,23 +266,18 @@ def _rules_and_link(qube: Qube, want: DesiredQube, have: ObservedQube | None) ->
     return steps
 
 
-def _openings(
-    chain: Chain, desired: Desired, differing: set[QubeName], touched: set[QubeName]
-) -> list[Step]:
+def _openings(order: tuple[Qube, ...], desired: Desired, touched: set[QubeName]) -> list[Step]:
     steps: list[Step] = []
     workstations: list[Step] = []
-    proved: list[QubeName] = []
-    for qube in chain.from_uplink():
+    if not touched:
+        return []
+    for qube in order:
         services = desired[qube.name].services
         if qube.name in touched:
-            proved.append(qube.name)
             opened = workstations if qube.role is Role.WORKSTATION else steps
             opened.append(Unblock(qube.name))
             opened += [Start(qube.name, service) for service in services]
-        elif not _is_below(chain, qube, differing):
-            continue
         if services:
             steps.append(Await(qube.name))
-    if proved:
-        steps.append(Prove(proved[-1], tuple(proved)))
-    return steps + workstations
+    every = tuple(qube.name for qube in order)
+    return [*steps, Prove(every[-1], every), *workstations]

@@ -13,6 +13,8 @@ from stem.util import log as stem_log
 
 from netchain.errors import NetchainError, Problem
 
+_ANSWER_S = 5.0
+
 stem_log.get_logger().setLevel(stem_log.logging_level(None))
 
 
@@ -40,6 +42,7 @@ class Tor:
     """One tor on an open control connection. NetchainError when it does not answer."""
 
     def __init__(self, connection: socket.socket) -> None:
+        connection.settimeout(_ANSWER_S)  # one that accepts and says nothing must not hold us up
         try:
             self._controller = Controller(_Given(connection))
             self._controller.authenticate()
@@ -55,7 +58,10 @@ class Tor:
 
     def bootstrap(self) -> Bootstrap:
         """`GETINFO status/bootstrap-phase` (control-spec)."""
-        words = self._controller.get_info("status/bootstrap-phase")
+        try:
+            words = self._controller.get_info("status/bootstrap-phase")
+        except ControllerError as error:
+            raise NetchainError(Problem("E060", f"tor does not answer: {error}")) from error
         fields = dict(part.split("=", 1) for part in words.split() if "=" in part)
         summary = words.partition('SUMMARY="')[2].partition('"')[0]
         return Bootstrap(int(fields.get("PROGRESS", 0)), summary)

@@ -263,6 +263,7 @@ def _unicast(address: Address) -> Address:
 def is_key(text: str) -> bool:
     """Whether it is 32 bytes in base64, as wg(8) prints keys."""
     try:
-        return len(text) == 44 and len(base64.b64decode(text, validate=True)) == 32
+        raw = base64.b64decode(text, validate=True)
+        return len(raw) == 32 and base64.b64encode(raw).decode() == text
     except (binascii.Error, ValueError):
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from netchain import paths
@@ -42,14 +43,20 @@ class NetnsBackend:
             services = state["services"].items()
             link, wired = wiring.read_label(state["uplink"])
             qubes[name] = ObservedQube(
-                blocked=f"table {BLOCKED_TABLE} " in listing,
+                blocked=_table(listing, BLOCKED_TABLE) == self._blocked_listing,
                 role=Role(state["role"]),
-                rules=digest(_table(listing, TABLE)),
+                rules=digest(_others(listing, BLOCKED_TABLE)),
                 link=link,
                 wiring=wired,
-                services={n: s["version"] for n, s in services if s["running"]},
+                services={n: s["version"] if s["running"] else "" for n, s in services},
             )
         return Observed(qubes)
+
+    @cached_property
+    def _blocked_listing(self) -> str:
+        """blocked.nft as the kernel lists it: a table of that name with other content is none."""
+        listing: str = self.keeper.ask("check", text=self._blocked)["output"]
+        return _table(listing, BLOCKED_TABLE)
 
     def uids(self) -> Uids:
         answer = self.keeper.ask("hello")
@@ -83,8 +90,9 @@ class NetnsBackend:
             {"node": netvm, "name": wires.interface, "mac": NETVM_MAC},
             {"node": node, "name": UPLINK, "mac": CLIENT_MAC},
         ]
-        changes = [[netvm, wires.netvm_end], [node, [*wires.client_end, wires.label()]]]
+        changes = [[netvm, wires.netvm_end], [node, wires.client_end]]
         self.keeper.ask("wire", ends=ends, changes=changes, names={"node": node, **wires.names})
+        self.keeper.ask("configure", node=node, changes=[wires.label()])
 
     def detach(self, chain: Chain, qube: QubeName) -> None:
         self.keeper.ask("unwire", node=_node(chain, qube), name=UPLINK)
@@ -112,6 +120,10 @@ class NetnsBackend:
             tun_flags=tun_flags(),
         )  # fmt: skip
         return bool(answer["kernel"])
+
+    def mark_tunnel(self, chain: Chain, qube: QubeName, name: str, version: str) -> None:
+        label = {"do": "link", "dev": name, "alias": version}
+        self.keeper.ask("configure", node=_node(chain, qube), changes=[label])
 
     def remove_tunnel(self, chain: Chain, qube: QubeName, name: str) -> None:
         self.keeper.ask("remove_tunnel", node=_node(chain, qube), name=name)
@@ -200,3 +212,8 @@ def _table(listing: str, name: str) -> str:
     if start < 0:
         return ""
     return listing[start : listing.index("\n}\n", start) + 3]
+
+
+def _others(listing: str, name: str) -> str:
+    """All but that table: rules of somebody else's are a difference, too."""
+    return listing.replace(_table(listing, name), "")

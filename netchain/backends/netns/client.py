@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -16,6 +17,7 @@ from netchain.backends.netns import rpc, starter
 from netchain.errors import Exit, NetchainError, Problem
 
 _ANSWER_S = 30.0
+_ENDING_S, _POLL_S = 2.0, 0.02
 _MAX_OUTPUT = 64 << 20
 
 
@@ -45,34 +47,51 @@ class KeeperClient:
         self._show = show
         self.directory = site_dir(site)
         self._path = self.directory / "keeper.sock"
-        self._socket = self._connect()
+        self._socket: socket.socket | None = self._connect()
 
     @classmethod
     def start(cls, site: str) -> Self:
-        """Connect, starting the keeper when there is none (a keeper without socket is ended)."""
+        """Connect, starting the keeper when there is none. One that cannot be reached is left
+        alone: chains may be in it."""
         try:
             return cls(site)
-        except NetchainError:
-            starter.kill(site)
+        except NetchainError as error:
+            if error.exit_code is not Exit.NOT_READY:
+                raise
             directory = site_dir(site)
             starter.start(site, directory / "keeper.sock", directory / "keeper.log")
             return cls(site)
 
     def close(self) -> None:
-        self._socket.close()
+        if self._socket is not None:
+            self._socket.close()
 
     def _connect(self) -> socket.socket:
-        sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(_ANSWER_S)
-        try:
-            sock.connect(str(self._path))
-        except OSError as error:
-            sock.close()
-            raise NetchainError(
-                Problem("E050", f"the {self.site} site is not up", help=f"netchain {self.site} up"),
-                Exit.NOT_READY,
-            ) from error
-        return sock
+        """A keeper that is just ending is waited for, so that it is gone or an error, not both."""
+        deadline = time.monotonic() + _ENDING_S
+        while True:
+            sock = socket.socket(socket.AF_UNIX)
+            sock.settimeout(_ANSWER_S)
+            try:
+                sock.connect(str(self._path))
+                return sock
+            except OSError as error:
+                sock.close()
+                alive = any(starter.find(self.site))
+                if not alive or time.monotonic() > deadline:
+                    raise self._unreachable(error, alive) from error
+            time.sleep(_POLL_S)
+
+    def _unreachable(self, error: OSError, alive: bool) -> NetchainError:
+        """Not up only when nobody listens and no keeper runs; all else is no state to act on."""
+        if error.errno in (errno.ENOENT, errno.ECONNREFUSED) and not alive:
+            title = f"the {self.site} site is not up"
+            return NetchainError(
+                Problem("E050", title, help=f"netchain {self.site} up"), Exit.NOT_READY
+            )
+        title = f"the keeper of site {self.site} runs, but cannot be reached: {error.strerror}"
+        hint = f"try again; netchain {self.site} down ends it, with every chain in it"
+        return NetchainError(Problem("E036", title, str(self._path), help=hint))
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         """One operation of the keeper (operations.py); its answer."""
@@ -88,16 +107,29 @@ class KeeperClient:
 
     def _exchange(self, do: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], list[int]]:
         self._show(do, arguments)
+        connection = self._socket or self._connect()
+        # Kept only when the whole answer was read (Ctrl-C may come in between): where an answer is
+        # left, the next request would take that for its own.
+        self._socket = None
         try:
-            rpc.send(self._socket, {"do": do, **arguments})
-            answer, fds = rpc.receive(self._socket)
+            rpc.send(connection, {"do": do, **arguments})
+            answer, fds = rpc.receive(connection)
         except OSError as error:
             raise self._gone(error) from error
+        else:
+            self._socket = connection
+        finally:
+            if self._socket is None:
+                connection.close()
         if "error" in answer:
             raise NetchainError(Problem("E052", str(answer["error"])))
         return answer, fds
 
     def _gone(self, error: OSError) -> NetchainError:
+        if isinstance(error, TimeoutError):
+            title = f"the keeper of site {self.site} did not answer in {_ANSWER_S:g} s"
+            state = "It may still do what it was asked for. Look: netchain status"
+            return NetchainError(Problem("E051", title), state=state)
         return NetchainError(
             Problem("E051", f"the keeper of site {self.site} is gone ({error})"),
             state="Its namespaces are gone with it: closed.",

@@ -125,7 +125,10 @@ class Keeper:
         return ended.si_pid
 
     def _accept(self, listening: socket.socket) -> None:
-        client, _ = listening.accept()
+        try:
+            client, _ = listening.accept()
+        except OSError:  # it has gone again, or there is no descriptor left: the site lives on
+            return
         client.settimeout(_CLIENT_TIMEOUT_S)
         self._selector.register(client, selectors.EVENT_READ, lambda: self._answer(client))
 
@@ -184,9 +187,11 @@ class Keeper:
         os.write(stdin, command.stdin)
         os.lseek(stdin, 0, os.SEEK_SET)
         with s.log.open("ab") as log, os.fdopen(stdin, "rb") as source:
+            # What is given a secret may quote it when it complains.
+            words = subprocess.DEVNULL if command.stdin else log
             return subprocess.Popen(
                 spawn.argv(node.pid, command.argv, user, self.uids),
-                stdin=source, stdout=log, stderr=log, env=environment, pass_fds=pass_fds,
+                stdin=source, stdout=words, stderr=words, env=environment, pass_fds=pass_fds,
             )  # fmt: skip
 
     def _reap(self) -> None:

@@ -72,7 +72,10 @@ class Netlink:
         self._socket.close()
 
     def apply(self, changes: Iterable[Change]) -> None:
-        """Apply changes in order; raises OSError that names the first one that was refused."""
+        """Apply changes in order; raises OSError that names the first one that was refused.
+
+        The kernel goes on with those behind it (tests/platform/test_netlink_sockets.py).
+        """
         changes = list(changes)
         if not changes:
             return

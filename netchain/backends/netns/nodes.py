@@ -72,11 +72,13 @@ def create(name: str, spec: Mapping[str, Any], own_pidns: int) -> Node:
     """
     ready, tell = os.pipe()
     syscalls.unshare(syscalls.CLONE_NEWPID)
-    pid = os.fork()
-    if pid == 0:
-        os.close(ready)
-        _become(name, spec, tell)
-    syscalls.setns(own_pidns, syscalls.CLONE_NEWPID)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            os.close(ready)
+            _become(name, spec, tell)
+    finally:  # or every later child of this process would be born there
+        syscalls.setns(own_pidns, syscalls.CLONE_NEWPID)
     os.close(tell)
     with os.fdopen(ready, "rb") as pipe:
         answer = pipe.read()

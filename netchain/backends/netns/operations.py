@@ -101,7 +101,11 @@ class Operations:
         kernel = True
         if name not in node.interfaces:
             kernel = self._make_tunnel(node, name, message["tun_flags"])
-            self._configure(message["node"], message["changes"])
+            try:
+                self._configure(message["node"], message["changes"])
+            except (OSError, KeyError):
+                self.do_remove_tunnel(message)
+                raise
         return {"kernel": kernel and name not in node.tunnels}, []
 
     def do_remove_tunnel(self, message: Message) -> Answer:
@@ -203,14 +207,19 @@ class Operations:
         return {}, [sock.detach()]
 
     def do_connect(self, message: Message) -> Answer:
-        """A connection to a Unix socket in a node."""
+        """A connection to a Unix socket in a node, whose owner may be hostile: its last part is no
+        link, and who does not answer is not waited for."""
         path = self._keeper.nodes[message["node"]].path(message["path"])
+        there = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
         sock = socket.socket(socket.AF_UNIX)
+        sock.setblocking(False)
         try:
-            sock.connect(str(path))
+            sock.connect(f"/proc/self/fd/{there}")
         except OSError:
             sock.close()
             raise
+        finally:
+            os.close(there)
         return {}, [sock.detach()]
 
     def do_shutdown(self, _: Message) -> Answer:

@@ -17,7 +17,7 @@ from pathlib import Path
 from netchain.backends.base import Command, Service
 
 _PAUSE_MIN_S, _PAUSE_MAX_S, _STEADY_S = 0.1, 5.0, 10.0
-_SETUP_RETRY_S = 0.02
+_SETUP_MIN_S, _SETUP_MAX_S = 0.02, 1.0
 
 Spawn = Callable[["Supervised", Command], "subprocess.Popen[bytes]"]
 
@@ -35,6 +35,7 @@ class Supervised:
     started: float = 0.0
     due: float = 0.0
     pause: float = _PAUSE_MIN_S
+    setup_pause: float = _SETUP_MIN_S
     starts: int = 0
 
     @property
@@ -95,17 +96,22 @@ class Supervisor:
                 s.pending.pop(0)
             s.helper = None
             if s.process is not None:
-                s.due = now + _SETUP_RETRY_S if s.pending else 0.0
+                s.due = now + s.setup_pause if s.pending else 0.0
+                s.setup_pause = min(s.setup_pause * 2, _SETUP_MAX_S)
         if s.due and s.due <= now:
             s.due = 0.0
-            if s.process is None:
-                self._start(s)
-            elif s.pending and s.helper is None:
-                s.helper = self._spawn(s, s.pending[0])
+            try:
+                if s.process is None:
+                    self._start(s)
+                elif s.pending and s.helper is None:
+                    s.helper = self._spawn(s, s.pending[0])
+            except OSError:  # no process, no descriptor, no log directory: later, then
+                s.due = now + _PAUSE_MAX_S
 
     def _start(self, s: Supervised) -> None:
         s.process = self._spawn(s, Command(s.service.argv))
         s.started = time.monotonic()
+        s.setup_pause = _SETUP_MIN_S
         s.starts += 1
         s.pending = list(s.service.setup)
         s.due = s.started if s.pending else 0.0

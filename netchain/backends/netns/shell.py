@@ -62,10 +62,15 @@ def _wire(arguments: _Arguments) -> Iterator[str]:
         yield from (_inside(node, f"ip {ip_line(change)}") for change in changes)
 
 
+def _configure(arguments: _Arguments) -> Iterator[str]:
+    for change in arguments["changes"]:
+        yield _inside(arguments["node"], f"ip {ip_line(change)}")
+
+
 def _tunnel(arguments: _Arguments) -> Iterator[str]:
     node = arguments["node"]
     yield _inside(node, f"ip link add {arguments['name']} type wireguard # else a TUN")
-    yield from (_inside(node, f"ip {ip_line(change)}") for change in arguments["changes"])
+    yield from _configure(arguments)
 
 
 def _start(arguments: _Arguments) -> Iterator[str]:
@@ -77,6 +82,7 @@ def _start(arguments: _Arguments) -> Iterator[str]:
 
 _LINES: Mapping[str, Callable[[_Arguments], Iterator[str]]] = {
     "wire": _wire,
+    "configure": _configure,
     "tunnel": _tunnel,
     "start": _start,
     "remove": lambda a: iter([f'kill -9 "$(node {a["node"]})"']),

@@ -40,14 +40,19 @@ class _RootMaps(Maps):
 
     def __init__(self) -> None:
         self.tor = _first_user(_TOR_USERS, "65533:65533")
-        invoker = os.environ.get("SUDO_UID", "")
-        self.person = f"{invoker}:{os.environ.get('SUDO_GID', invoker)}" if invoker else (
-            "65534:65534"
-        )  # fmt: skip
+        self.person = _invoker() or "65534:65534"
 
     def write(self, pid: int) -> None:
         for kind in ("uid_map", "gid_map"):
             Path(f"/proc/{pid}/{kind}").write_text("0 0 65536")
+
+
+def _invoker() -> str:
+    """Who called sudo, as `UID:GID`; "" for nobody. Root is nobody: a person's program must own
+    nothing of the machine's."""
+    uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+    numbers = uid.isascii() and uid.isdigit() and gid.isascii() and gid.isdigit()
+    return f"{uid}:{gid}" if numbers and int(uid) and int(gid) else ""
 
 
 class _SubordinateMaps(Maps):

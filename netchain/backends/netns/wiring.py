@@ -5,9 +5,9 @@ permanent, so that a link works from its first packet (no ARP race) and no third
 A VPN qube has no default route but the tunnel's: a host route to its endpoint, and `unreachable`
 behind it, are the second lock beside its rules.
 
-The last change of a link is its label (the interface's alias): the netvm, and a digest of all that
-the link was made with. A link that was half made has none, one that a changed profile would make
-otherwise has another.
+A link gets its label (the interface's alias) when all the rest has succeeded: the netvm, and a
+digest of all that the link was made with. A link that was half made has none, one that a changed
+profile would make otherwise has another.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def uplink_ends(chain: Chain) -> tuple[list[Change], list[Change]]:
 
 def tunnel(spec: Tunnel) -> list[Change]:
     """The VPN's inner interface: addresses, and the only default routes that the qube has."""
-    changes: list[Change] = [{**_up(spec.name, GROUP_TUNNEL, alias=spec.version), "mtu": spec.mtu}]
+    changes: list[Change] = [{**_up(spec.name, GROUP_TUNNEL), "mtu": spec.mtu}]
     for address in spec.addresses:
         changes.append(_address(spec.name, address))
         if spec.default_route:
