@@ -19,7 +19,7 @@ from netchain.errors import Exit, NetchainError, Problem
 from netchain.model.allowed import Link, links
 from netchain.model.chain import Chain, QubeState
 from netchain.model.names import QubeName
-from netchain.model.observed import UPLINK_PEER, Observed
+from netchain.model.observed import Observed
 from netchain.model.plan import (
     Attach,
     Await,
@@ -88,9 +88,7 @@ def up(chain: Chain, site: Site) -> Plan:
     a leak or proves nothing, 1 otherwise. What the plan was about is closed then, and the error's
     state says so, or what could not be closed.
     """
-    observed = site.backend.observe(chain)
-    site.timeline.change(0, 0, _states(observed))
-    _hear(chain, site, observed)
+    site.timeline.change(0, 0, _states(site.backend.observe(chain)))
     steps = plan(chain, site)
     _run(chain, site, steps)
     if not steps:
@@ -102,17 +100,6 @@ def _states(observed: Observed) -> dict[QubeName, QubeState]:
     """Qubes that run already and are open: what they send is judged from the start."""
     found = observed.qubes
     return {n: QubeState.BLOCKED if q.blocked else QubeState.READY for n, q in found.items()}
-
-
-def _hear(chain: Chain, site: Site, observed: Observed) -> None:
-    """Listen on every link that is there and stays, before anything is changed. (One that was made
-    otherwise has other names; it is taken away before anything is opened.)"""
-    for link in links(chain):
-        client, netvm = observed.qubes.get(link.client), link.netvm or UPLINK_PEER
-        there = netvm in (UPLINK_PEER, *observed.qubes)
-        wiring = (netvm, site.backend.wiring(chain, link.client))
-        if there and client is not None and (client.link, client.wiring) == wiring:
-            site.sensor.arm(chain, link)
 
 
 def _await_all(chain: Chain, site: Site) -> None:
