@@ -5,10 +5,12 @@ state. The rule files implement it, captures are judged by it, docs/security.md 
 is not listed is a leak, whoever sent it; so is whatever cannot be parsed.
 
 How it is built: a link carries what the qubes *behind* it may send (`senders_behind`), and only
-while the sender and every qube between it and the link is open. Closed qubes leave a link with
-nothing but neighbour discovery between its two ends. On the uplink the source is sys-net's own
-address there, since that is where addresses change. Inside a VPN's tunnel it is the tunnel's own
-address, and the senders are the VPN qube's clients: never the VPN qube itself.
+while the sender and every qube between it and the link is open. Answers come down as long as the
+netvm is open: who sends them does not know that a client was closed, and they end there. Otherwise
+closed qubes leave a link with nothing but neighbour discovery between its two ends. On the uplink
+the source is sys-net's own address there, since that is where addresses change. Inside a VPN's
+tunnel it is the tunnel's own address, and the senders are the VPN qube's clients: never the VPN
+qube itself.
 """
 
 from __future__ import annotations
@@ -112,13 +114,14 @@ def allowed(chain: Chain, link: Link, states: States) -> tuple[FlowPattern, ...]
     """The flows that may be on the link; a qube without a state counts as blocked."""
     patterns = list(_neighbours(chain, link))
     for sender in _senders(chain, link):
-        if not _path_open(chain, sender, link, states):
-            continue
+        is_open = _path_open(chain, sender, link, states)
         for pattern in _sent_by(chain, sender):
             seen = _as_seen_on(chain, link, pattern)
-            if seen is not None:
+            if seen is None:
+                continue
+            if is_open:
                 patterns.append(seen)
-            if seen is not None and _answers(link, states):
+            if _answers(link, states):
                 patterns += [seen.reply(), _errors_about(seen)]
     return tuple(dict.fromkeys(patterns))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from netchain.model.allowed import FlowPattern, Link, States, allowed, links
+from netchain.model.allowed import FlowPattern, Kind, Link, States, allowed, links
 from netchain.model.chain import Chain, QubeState, Role
 from netchain.model.names import QubeName
 
@@ -19,9 +19,11 @@ yourself log in to; and your provider, who sees the VPN (or, in a chain without 
 This page is printed from `netchain/model/allowed.py`, which also judges every captured frame; a
 test keeps it true. Whatever is not listed is a leak, whoever sent it; so is whatever cannot be
 parsed. Between the two ends of a link neighbour discovery (ARP, NDP, MLD) is always allowed; it is
-left out below. While a qube is opened or closed, what its open state allows may pass; in any other
-change only what both states allow.
+left out below. Answers still come down to a qube that was closed, and end there. While a qube is
+opened or closed, what its open state allows may pass; in any other change only what both states
+allow.
 """
+_NEIGHBOURS = frozenset({Kind.ARP, Kind.NDP, Kind.MLD})
 _CLOSED = "blocked.nft drops whatever it sends, receives or forwards"
 _BROKEN: Mapping[Role, tuple[str, str]] = {
     Role.VPN_PROXY: (
@@ -90,9 +92,8 @@ def _left(chain: Chain, link: Link, ready: States, states: States) -> str:
 
 
 def _flows(chain: Chain, link: Link, states: States) -> tuple[FlowPattern, ...]:
-    """Allowed flows but for what is allowed when every qube is blocked."""
-    always = set(allowed(chain, link, {}))
-    return tuple(p for p in allowed(chain, link, states) if p not in always)
+    """Allowed flows but for the neighbours' own."""
+    return tuple(p for p in allowed(chain, link, states) if p.kind not in _NEIGHBOURS)
 
 
 def _row(p: FlowPattern) -> str:
