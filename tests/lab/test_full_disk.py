@@ -32,7 +32,7 @@ class Disk:
         self._shell = subprocess.Popen(
             ["unshare", "--mount", "sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.sh(f"mount -t tmpfs -o {options} tmpfs {state}")
+        self.sh(f"mount -t tmpfs -o mode=0700,{options} tmpfs {state}")
 
     def sh(self, command: str) -> str:
         """Run a line of shell in the namespace; what it printed."""
