@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from leaktests.catalogue import protocol
+from leaktests.catalogue import protocol, protocol_ip, sweeps
 from leaktests.engine.probe import Probe
 
-TOPICS = (protocol.topic,)
+TOPICS = (protocol.topic, protocol_ip.topic, sweeps.topic)
 
 
 def probes() -> tuple[Probe, ...]:

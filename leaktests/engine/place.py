@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from netchain.model import addressing
 from netchain.model.addressing import CLIENT_MAC, NETVM_MAC
@@ -13,7 +13,8 @@ from netchain.model.chain import Address, Chain, Role
 @dataclass(frozen=True)
 class Place:
     """One end of a link. `role` is the sender's own (of the uplink's far end: None); addresses are
-    the sender's and the other end's, IPv4 then IPv6 (None where there is none)."""
+    the sender's and the other end's, IPv4 then IPv6 (None where there is none). `chain` is the one
+    that the link belongs to."""
 
     link: Link
     direction: Direction
@@ -22,6 +23,7 @@ class Place:
     peers: tuple[Address | None, Address | None]
     mac: str
     peer_mac: str
+    chain: Chain = field(repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -33,6 +35,12 @@ class Place:
 
     def peer(self, version: int) -> Address:
         return _one(self.peers, version)
+
+    def others(self, version: int) -> tuple[Address, ...]:
+        """The addresses of the chain's qubes that are at neither end of this link."""
+        find = addressing.address4 if version == 4 else addressing.address6
+        ends = (self.link.client, self.link.netvm)
+        return tuple(find(self.chain, q.name) for q in self.chain.qubes if q.name not in ends)
 
 
 def _one(addresses: tuple[Address | None, Address | None], version: int) -> Address:
@@ -60,15 +68,15 @@ def _up(chain: Chain, link: Link) -> Place:
     assert link.netvm is not None
     own, peer = _both(chain, link.client), _both(chain, link.netvm)
     role = chain[link.client].role
-    return Place(link, Direction.UP, role, own, peer, CLIENT_MAC, NETVM_MAC)
+    return Place(link, Direction.UP, role, own, peer, CLIENT_MAC, NETVM_MAC, chain)
 
 
 def _down(chain: Chain, link: Link) -> Place:
     if link.netvm is not None:
         own, peer = _both(chain, link.netvm), _both(chain, link.client)
         role = chain[link.netvm].role
-        return Place(link, Direction.DOWN, role, own, peer, NETVM_MAC, CLIENT_MAC)
+        return Place(link, Direction.DOWN, role, own, peer, NETVM_MAC, CLIENT_MAC, chain)
     wan = chain.wan
     assert wan is not None
     router, client = (wan.gateway4, wan.gateway6), (wan.address4, wan.address6)
-    return Place(link, Direction.DOWN, None, router, client, NETVM_MAC, CLIENT_MAC)
+    return Place(link, Direction.DOWN, None, router, client, NETVM_MAC, CLIENT_MAC, chain)

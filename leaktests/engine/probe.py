@@ -1,9 +1,9 @@
 """A probe is data: an id of the catalogue, a sentence, and the packets that it sends.
 
 A topic of the catalogue declares probes with `@topic.probe(...)` over a small function from an
-`Aim` (from where to where, in which family) to scapy packets. A packet that begins with Ether is
-sent as it is; any other gets the Ethernet header of its place. A probe never names the taps that
-must be silent: `allowed()` judges.
+`Aim` (from where to where, in which family) to packets: of scapy, or plain ones as bytes. A packet
+that begins with Ether is sent as it is; any other gets the Ethernet header of its place. A probe
+never names the taps that must be silent: `allowed()` judges.
 """
 
 from __future__ import annotations
@@ -14,17 +14,21 @@ from typing import Any
 
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
-from scapy.layers.l2 import Ether
+from scapy.layers.l2 import Dot3, Ether
 from scapy.packet import Packet, Raw
 
+from leaktests.engine import plain
 from leaktests.engine.place import Place
-from leaktests.engine.target import DEFAULT, Target
+from leaktests.engine.target import DEFAULT, Target, vpn_settings
 from netchain.model.allowed import Direction
-from netchain.model.chain import Address, Role
+from netchain.model.chain import Address, Endpoint, Role
+from netchain.wire import build
 
-Build = Callable[["Aim"], "Packet | Iterable[Packet]"]
+Made = Packet | bytes
+"""A packet of scapy, or an IP packet as bytes."""
+Build = Callable[["Aim"], "Made | Iterable[Made]"]
 EVERYWHERE = ("*",)
-"""All destination classes of the chain."""
+"""All destination classes of the chain, each address once (R03 and R06 are R02's)."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,58 @@ class Aim:
     def udp(self, dport: int, **fields: Any) -> Packet:
         return UDP(dport=dport, **{"sport": self.sport, **fields})
 
+    def datagram(
+        self, dport: int, data: bytes | None = None, sport: int | None = None,
+        src: Address | None = None, dst: Address | None = None,
+    ) -> bytes:  # fmt: skip
+        """A plain UDP packet, with the marker as its payload unless `data` is given."""
+        load = self.marker if data is None else data
+        port = self.sport if sport is None else sport
+        return plain.udp(src or self.own, dst or self.to, port, dport, load)
+
+    def segment(
+        self, dport: int, flags: str = "S", data: bytes = b"", sport: int | None = None,
+        src: Address | None = None, dst: Address | None = None, options: bytes = b"",
+    ) -> bytes:  # fmt: skip
+        """A plain TCP packet; sequence and acknowledgement numbers are the marker."""
+        port = self.sport if sport is None else sport
+        ends = (src or self.own, dst or self.to)
+        return plain.tcp(*ends, port, dport, flags, self.marker, data, options)
+
+    def icmp(
+        self, kind: int, code: int = 0, rest: bytes | None = None,
+        src: Address | None = None, dst: Address | None = None,
+    ) -> bytes:  # fmt: skip
+        """A plain ICMP packet of this family; with `rest`, what follows its checksum."""
+        load = bytes(4) + self.marker if rest is None else rest
+        return plain.icmp(src or self.own, dst or self.to, kind, code, load)
+
+    def ping(self, src: Address | None = None, dst: Address | None = None) -> bytes:
+        return self.icmp(8 if self.version == 4 else 128, src=src, dst=dst)
+
+    def all_three(self, src: Address | None = None, dst: Address | None = None) -> list[bytes]:
+        """Ping, UDP and TCP: one of each protocol that some qube may send."""
+        return [self.ping(src, dst), self.datagram(4444, src=src, dst=dst),
+                self.segment(443, src=src, dst=dst)]  # fmt: skip
+
+    @property
+    def ethertype(self) -> bytes:
+        """The ethertype of this family."""
+        return b"\x08\0" if self.version == 4 else b"\x86\xdd"
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """The VPN server of this chain."""
+        settings = vpn_settings(self.place.chain)
+        return None if settings is None else settings.endpoint
+
+    @property
+    def tunnel(self) -> Address | None:
+        """The VPN qube's address inside the tunnel, of this family."""
+        settings = vpn_settings(self.place.chain)
+        addresses = () if settings is None else settings.addresses
+        return next((a for a in addresses if a.version == self.version), None)
+
     def ether(self, **fields: Any) -> Packet:
         """The Ethernet header of this shot's place."""
         return Ether(**{"src": self.place.mac, "dst": self.place.peer_mac, **fields})
@@ -84,7 +140,8 @@ class Aim:
 @dataclass(frozen=True)
 class Probe:
     """What is tried. `leaves` is False for what no router would pass on anyhow, with the reason in
-    `why_not`: then the open router need not show it."""
+    `why_not`: then the open router need not show it. What is not `marked` has no room for a marker,
+    or nothing of it comes back: it is known by its own bytes only."""
 
     id: str
     name: str
@@ -94,16 +151,23 @@ class Probe:
     direction: Direction = Direction.UP
     roles: frozenset[Role | None] = frozenset({*Role, None})
     why_not: str = ""
+    marked: bool = True
 
     @property
     def leaves(self) -> bool:
         return not self.why_not
 
-    def packets(self, aim: Aim) -> Iterator[Packet]:
-        """The shot's packets, each with its Ethernet header."""
+    def packets(self, aim: Aim) -> Iterator[bytes]:
+        """The shot's frames, each with its Ethernet header."""
         made = self.build(aim)
-        for packet in [made] if isinstance(made, Packet) else made:
-            yield packet if isinstance(packet, Ether) else aim.ether() / packet
+        for packet in [made] if isinstance(made, Packet | bytes) else made:
+            data = bytes(packet)
+            if isinstance(packet, Ether | Dot3):
+                yield data
+            else:
+                place = aim.place
+                kind = build.ethertype_of(data)
+                yield build.ethernet(place.mac, place.peer_mac, kind, data)
 
 
 class Topic:
@@ -123,7 +187,11 @@ class Topic:
         return declare
 
 
-def restricted(probe: Probe, classes: Mapping[str, object]) -> Probe:
+def restricted(probe: Probe, classes: Mapping[str, tuple[Target, ...]]) -> Probe:
     """The probe with its classes written out."""
-    names = tuple(classes) if probe.classes == EVERYWHERE else probe.classes
-    return replace(probe, classes=tuple(name for name in names if name in classes))
+    if probe.classes != EVERYWHERE:
+        return replace(probe, classes=tuple(name for name in probe.classes if name in classes))
+    first: dict[tuple[Address, ...], str] = {}
+    for name, both in classes.items():
+        first.setdefault(tuple(target.address for target in both), name)
+    return replace(probe, classes=tuple(first.values()))

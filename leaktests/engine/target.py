@@ -44,7 +44,7 @@ def targets(chain: Chain) -> dict[str, tuple[Target, ...]]:
     for qube in roots:
         own = (addressing.address4(chain, qube.name), addressing.address6(chain, qube.name))
         found["R08"] = tuple(Target("R08", address) for address in own)
-    settings = _settings(chain)
+    settings = vpn_settings(chain)
     if settings is not None:
         found |= _of_vpn(settings)
     return dict(sorted(found.items()))
@@ -54,7 +54,8 @@ def _pair(name: str, four: str, six: str) -> tuple[Target, ...]:
     return Target(name, IPv4Address(four)), Target(name, IPv6Address(six))
 
 
-def _settings(chain: Chain) -> VpnSettings | None:
+def vpn_settings(chain: Chain) -> VpnSettings | None:
+    """The chain's first VPN, once it is resolved."""
     vpns = (qube.vpn for qube in chain.with_role(Role.VPN_PROXY))
     return next((vpn.settings for vpn in vpns if vpn is not None and vpn.settings), None)
 
