@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
-from leaktests.catalogue import protocol, protocol_ip, sweeps
+from leaktests.catalogue import (
+    conntrack,
+    destinations,
+    dns,
+    fragments,
+    inbound,
+    link_scope,
+    protocol,
+    protocol_ip,
+    spoofed,
+    sweeps,
+)
 from leaktests.engine.probe import Probe
 
-TOPICS = (protocol.topic, protocol_ip.topic, sweeps.topic)
+TOPICS = (
+    protocol.topic,
+    protocol_ip.topic,
+    sweeps.topic,
+    fragments.topic,
+    spoofed.topic,
+    link_scope.topic,
+    dns.topic,
+    destinations.topic,
+    inbound.topic,
+    conntrack.topic,
+)
 
 
 def probes() -> tuple[Probe, ...]:

@@ -1,0 +1,245 @@
+"""L. What is meant for one link stays on it: broadcast, multicast, neighbour and router messages."""
+
+from __future__ import annotations
+
+import struct
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from scapy.contrib.igmp import IGMP
+from scapy.layers.dhcp import BOOTP, DHCP
+from scapy.layers.dhcp6 import DHCP6_Solicit, DHCP6OptClientId, DUID_UUID
+from scapy.layers.inet import IPOption_Router_Alert, UDP
+from scapy.layers.inet6 import (
+    ICMPv6MLReport,
+    ICMPv6MLReport2,
+    ICMPv6MLDMultAddrRec,
+    ICMPv6ND_NA,
+    ICMPv6ND_NS,
+    ICMPv6ND_RA,
+    ICMPv6ND_Redirect,
+    ICMPv6ND_RS,
+    ICMPv6NDOptPrefixInfo,
+    ICMPv6NDOptRDNSS,
+    IPv6ExtHdrHopByHop,
+    RouterAlert,
+)
+from scapy.layers.l2 import ARP
+from scapy.packet import Packet, Raw
+
+from leaktests.engine.probe import Aim, Topic
+from netchain.model.chain import Address
+
+topic = Topic("link scope")
+_GROUP = "no router passes a group or a broadcast on without being told to"
+_NEIGHBOUR = "meant for the link, and answered at most there"
+_BROADCAST = "ff:ff:ff:ff:ff:ff"
+
+
+def group_mac(group: Address) -> str:
+    """The MAC address of a group (RFC 1112, RFC 2464)."""
+    low = group.packed[-3:] if group.version == 4 else group.packed[-4:]
+    if group.version == 4:
+        low = bytes((low[0] & 0x7F,)) + low[1:]
+    return ((b"\x01\0\x5e" if group.version == 4 else b"\x33\x33") + low).hex(":")
+
+
+def to_group(aim: Aim, groups: tuple[str, ...], port: int, data: bytes, ttl: int = 1) -> list[Packet]:
+    """A datagram to each group of this family, as a program of this link would send it."""
+    found = []
+    for address in map(ip_address, groups):
+        if address.version == aim.version:
+            packet = aim.ip(dst=str(address), ttl=ttl) / aim.udp(port) / Raw(data)
+            found.append(aim.ether(dst=group_mac(address)) / packet)
+    return found
+
+
+def question(aim: Aim, suffix: str = "local", kind: int = 1) -> bytes:
+    """A DNS question for a name that is this shot's own."""
+    labels = [aim.marker.hex(), *suffix.split(".")]
+    name = b"".join(bytes((len(label),)) + label.encode() for label in labels)
+    return struct.pack("!HHHHHH", 0, 0, 1, 0, 0, 0) + name + struct.pack("!BHH", 0, kind, 1)
+
+
+@topic.probe("L01", "DHCP with host name, client id and vendor", families=(4,), why_not=_GROUP)
+def dhcp(aim: Aim) -> list[Packet]:
+    name = aim.marker.hex().encode()
+    mac = bytes.fromhex(aim.place.mac.replace(":", ""))
+    told = [("hostname", name), ("client_id", b"\x01" + mac), ("vendor_class_id", b"netchain")]
+    head = UDP(sport=68, dport=67) / BOOTP(chaddr=mac, xid=aim.number, flags=0x8000)
+    frame = aim.ether(dst=_BROADCAST) / aim.ip(src="0.0.0.0", dst="255.255.255.255")
+    return [frame / head / DHCP(options=[("message-type", kind), *told, "end"])
+            for kind in ("discover", "request", "inform")]  # fmt: skip
+
+
+@topic.probe("L02", "multicast DNS", why_not=_GROUP)
+def mdns(aim: Aim) -> list[Packet]:
+    return to_group(aim, ("224.0.0.251", "ff02::fb"), 5353, question(aim), ttl=255)
+
+
+@topic.probe("L03", "SSDP", why_not=_GROUP)
+def ssdp(aim: Aim) -> list[Packet]:
+    search = b"M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\n"
+    text = search + b"MX: 1\r\nST: ssdp:all\r\nUSER-AGENT: " + aim.marker.hex().encode()
+    groups = ("239.255.255.250", "ff02::c", "ff05::c")
+    return to_group(aim, groups, 1900, text + b"\r\n\r\n", ttl=4)
+
+
+@topic.probe("L04", "LLMNR", why_not=_GROUP)
+def llmnr(aim: Aim) -> list[Packet]:
+    return to_group(aim, ("224.0.0.252", "ff02::1:3"), 5355, question(aim, "lan"))
+
+
+@topic.probe("L05", "NetBIOS names and datagrams, broadcast and to the gateway", families=(4,),
+             why_not=_GROUP)  # fmt: skip
+def netbios(aim: Aim) -> list[Packet]:
+    """A name query for `*`, encoded as NetBIOS does (RFC 1002); the marker follows it."""
+    query = struct.pack("!HHHHHH", aim.number & 0xFFFF, 0x110, 1, 0, 0, 0)
+    query += b"\x20CK" + b"A" * 30 + b"\0" + struct.pack("!HH", 32, 1) + aim.marker
+    found = []
+    for target, mac in (("255.255.255.255", _BROADCAST), ("10.137.255.255", _BROADCAST),
+                        (str(aim.place.peer(4)), aim.place.peer_mac)):  # fmt: skip
+        head = aim.ether(dst=mac) / aim.ip(dst=target)
+        found += [head / UDP(sport=port, dport=port) / Raw(query) for port in (137, 138)]
+    return found
+
+
+@topic.probe("L06", "WS-Discovery", why_not=_GROUP)
+def ws_discovery(aim: Aim) -> list[Packet]:
+    text = b"<Probe><MessageID>urn:uuid:" + aim.marker.hex().encode() + b"</MessageID></Probe>"
+    return to_group(aim, ("239.255.255.250", "ff02::c"), 3702, text)
+
+
+@topic.probe("L07", "IGMP membership, versions 1 to 3", families=(4,), why_not=_GROUP)
+def igmp(aim: Aim) -> list[Packet]:
+    found = []
+    for kind, group in ((0x12, "239.1.2.3"), (0x16, "239.1.2.3"), (0x17, "224.0.0.2")):
+        header = aim.ip(dst=group, ttl=1, proto=2, options=[IPOption_Router_Alert()])
+        message = IGMP(type=kind, mrcode=0, gaddr="239.1.2.3")
+        found.append(aim.ether(dst=group_mac(IPv4Address(group))) / header / message / aim.load)
+    report = b"\x22\0\0\0\0\0\0\x01\x04\0\0\0\xef\x01\x02\x03"
+    header = aim.ip(dst="224.0.0.22", ttl=1, proto=2, options=[IPOption_Router_Alert()])
+    return [*found, aim.ether(dst="01:00:5e:00:00:16") / header / Raw(report + aim.marker)]
+
+
+@topic.probe("L08", "MLD reports, versions 1 and 2, for a group of this shot's own", families=(6,),
+             why_not=_GROUP)  # fmt: skip
+def mld(aim: Aim) -> list[Packet]:
+    """The marker is the end of the group's address."""
+    group = IPv6Address(b"\xff\x05" + bytes(6) + aim.marker)
+    hop = IPv6ExtHdrHopByHop(options=[RouterAlert()])
+    record = ICMPv6MLDMultAddrRec(rtype=4, dst=str(group))
+    found = []
+    for target, report in ((group, ICMPv6MLReport(mladdr=str(group))),
+                           (IPv6Address("ff02::16"), ICMPv6MLReport2(records=[record]))):  # fmt: skip
+        header = aim.ip(dst=str(target), ttl=1)
+        found.append(aim.ether(dst=group_mac(target)) / header / hop / report)
+    return found
+
+
+@topic.probe("L09", "wider groups, with the gateway's MAC address", why_not=_GROUP)
+def wide_groups(aim: Aim) -> list[bytes]:
+    groups = ("239.255.255.250", "224.0.1.1") if aim.version == 4 else ("ff05::1:3", "ff0e::c")
+    return [aim.datagram(5355, dst=ip_address(group)) for group in groups]
+
+
+@topic.probe("L10", "broadcast addresses of networks further up", families=(4,), why_not=_GROUP)
+def directed_broadcast(aim: Aim) -> list[bytes]:
+    targets = ("10.137.255.255", "192.168.1.255", "100.64.255.255", "10.139.255.255")
+    return [packet for to in targets for packet in aim.all_three(dst=ip_address(to))]
+
+
+@topic.probe("L10", "a broadcast address that is an ordinary one to the gateway", families=(4,))
+def foreign_broadcast(aim: Aim) -> list[bytes]:
+    """Nobody but its own network knows that it is one: a router passes it on."""
+    return aim.all_three(dst=ip_address("198.51.100.255"))
+
+
+@topic.probe("L11", "the broadcast address, with the gateway's MAC address", families=(4,),
+             why_not=_GROUP)  # fmt: skip
+def broadcast_to_gateway(aim: Aim) -> list[bytes]:
+    return aim.all_three(dst=ip_address("255.255.255.255"))
+
+
+@topic.probe("L11", "an ordinary packet, with the broadcast MAC address",
+             why_not="a router passes on only what is sent to its own MAC address")  # fmt: skip
+def broadcast_mac(aim: Aim) -> list[Packet]:
+    return [aim.ether(dst=_BROADCAST) / Raw(packet) for packet in aim.all_three()]
+
+
+@topic.probe("L12", "ARP for addresses further up", families=(4,), why_not=_NEIGHBOUR,
+             marked=False)  # fmt: skip
+def arp_upstream(aim: Aim) -> list[Packet]:
+    wan = aim.place.chain.wan
+    found = [*aim.place.others(4), aim.to, *([wan.address4, wan.gateway4] if wan else [])]
+    return [aim.ether(dst=_BROADCAST) / _arp(aim, "who-has", str(target)) for target in found]
+
+
+def _arp(aim: Aim, op: str, target: str) -> Packet:
+    return ARP(op=op, hwsrc=aim.place.mac, psrc=str(aim.own), hwdst="00:00:00:00:00:00",
+               pdst=target)  # fmt: skip
+
+
+@topic.probe("L13", "gratuitous ARP, and ARP in the name of others", families=(4,),
+             why_not=_NEIGHBOUR, marked=False)  # fmt: skip
+def gratuitous_arp(aim: Aim) -> list[Packet]:
+    mac, frame = aim.place.mac, aim.ether(dst=_BROADCAST)
+    found = []
+    for address in (aim.own, aim.place.peer(4), aim.to):
+        for op in ("who-has", "is-at"):
+            ends = {"psrc": str(address), "pdst": str(address)}
+            found.append(frame / ARP(op=op, hwsrc=mac, hwdst=_BROADCAST, **ends))
+    return found
+
+
+@topic.probe("L13", "unsolicited neighbour advertisements", families=(6,), why_not=_NEIGHBOUR,
+             marked=False)  # fmt: skip
+def advertisements(aim: Aim) -> list[Packet]:
+    frame = aim.ether(dst="33:33:00:00:00:01") / aim.ip(dst="ff02::1", ttl=255)
+    return [frame / ICMPv6ND_NA(tgt=str(target), R=1, S=0, O=1)
+            for target in (aim.own, aim.place.peer(6), aim.to)]  # fmt: skip
+
+
+@topic.probe("L13", "neighbour solicitations for addresses further up", families=(6,),
+             why_not=_NEIGHBOUR, marked=False)  # fmt: skip
+def solicitations(aim: Aim) -> list[Packet]:
+    wan = aim.place.chain.wan
+    found = [*aim.place.others(6), aim.to, *([wan.address6] if wan and wan.address6 else [])]
+    return [aim.ether() / aim.ip(ttl=255, dst=str(aim.place.peer(6))) / ICMPv6ND_NS(tgt=str(target))
+            for target in found]  # fmt: skip
+
+
+@topic.probe("L14", "router solicitation, advertisement and redirect from the client", families=(6,),
+             why_not=_NEIGHBOUR)  # fmt: skip
+def router_messages(aim: Aim) -> list[Packet]:
+    prefix = ICMPv6NDOptPrefixInfo(prefix="2001:db8:666::", prefixlen=64)
+    dns = ICMPv6NDOptRDNSS(dns=["2001:db8:666::53"], lifetime=600)
+    everybody = aim.ip(dst="ff02::1", ttl=255)
+    redirect = ICMPv6ND_Redirect(tgt=str(aim.own), dst=str(aim.to))
+    routers = aim.ip(dst="ff02::2", ttl=255)
+    return [
+        aim.ether(dst="33:33:00:00:00:02") / routers / ICMPv6ND_RS() / aim.load,
+        aim.ether(dst="33:33:00:00:00:01") / everybody / ICMPv6ND_RA() / prefix / dns / aim.load,
+        aim.ether() / aim.ip(dst=str(aim.place.peer(6)), ttl=255) / redirect / aim.load,
+    ]
+
+
+@topic.probe("L15", "a DHCPv6 solicit", families=(6,), why_not=_GROUP)
+def dhcp6(aim: Aim) -> list[Packet]:
+    """The marker is the client's id."""
+    solicit = DHCP6_Solicit(trid=aim.number & 0xFFFFFF)
+    client = DHCP6OptClientId(duid=DUID_UUID(uuid=bytes(8) + aim.marker))
+    return [aim.ether(dst=group_mac(IPv6Address(group))) / aim.ip(dst=group, ttl=1)
+            / UDP(sport=546, dport=547) / solicit / client
+            for group in ("ff02::1:2", "ff05::1:3")]  # fmt: skip
+
+
+@topic.probe("L16", "groups with a TTL that would cross routers", why_not=_GROUP)
+def multicast_forwarding(aim: Aim) -> list[Packet]:
+    return to_group(aim, ("239.1.2.3", "232.1.2.3", "ff0e::1234"), 4444, aim.marker, ttl=32)
+
+
+@topic.probe("L17", "frames for MAC addresses beyond the gateway",
+             why_not="only a bridge would pass them on")  # fmt: skip
+def beyond_the_gateway(aim: Aim) -> list[Packet]:
+    macs = ("00:16:3e:5e:6c:01", "02:00:00:00:00:02", "01:80:c2:00:00:0e", "33:33:00:00:00:01")
+    return [aim.ether(dst=mac) / Raw(aim.datagram(4444)) for mac in macs]
