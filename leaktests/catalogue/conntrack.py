@@ -41,8 +41,9 @@ def expected(aim: Aim) -> list[bytes]:
                            aim.datagram(_ANNOUNCED, sport=5060, src=src, dst=dst))]  # fmt: skip
 
 
-@topic.probe("C05", "a client that sends from the ports that its gateway listens at",
-             roles=_NOT_THE_VPN)  # fmt: skip
+@topic.probe(
+    "C05", "a client that sends from the ports that its gateway listens at", roles=_NOT_THE_VPN
+)
 def port_shadow(aim: Aim) -> list[bytes]:
     """Behind NAT it would take the gateway's own port away (CVE-2021-3773)."""
     return [packet for port in _LISTENED_AT
@@ -50,8 +51,12 @@ def port_shadow(aim: Aim) -> list[bytes]:
             ]  # fmt: skip
 
 
-@topic.probe("C05", "a stranger's packets to the ports that a client may have taken",
-             direction=Direction.DOWN, why_not="answered at most on the link")  # fmt: skip
+@topic.probe(
+    "C05",
+    "a stranger's packets to the ports that a client may have taken",
+    direction=Direction.DOWN,
+    why_not="answered at most on the link",
+)
 def shadowed(aim: Aim) -> list[bytes]:
     source = ip_address(STRANGER[aim.version])
     return [packet for port in _LISTENED_AT
@@ -59,8 +64,12 @@ def shadowed(aim: Aim) -> list[bytes]:
                            aim.segment(port, sport=443, src=source))]  # fmt: skip
 
 
-@topic.probe("C07", "a third host's datagrams to the ports of a VPN's flow",
-             direction=Direction.DOWN, why_not="there is no flow at these ports")  # fmt: skip
+@topic.probe(
+    "C07",
+    "a third host's datagrams to the ports of a VPN's flow",
+    direction=Direction.DOWN,
+    why_not="there is no flow at these ports",
+)
 def third_host(aim: Aim) -> list[bytes]:
     """From the right port and from the right address, never from both: a sample of ports."""
     end = aim.endpoint
@@ -97,8 +106,9 @@ def _errors(aim: Aim, source: Address, target: Address) -> list[bytes]:
     return [aim.icmp(kind, code, rest, src=source, dst=target) for kind, code in kinds]
 
 
-@topic.probe("C10", "errors about a flow that nobody opened", direction=Direction.DOWN,
-             why_not=_NO_FLOW)  # fmt: skip
+@topic.probe(
+    "C10", "errors about a flow that nobody opened", direction=Direction.DOWN, why_not=_NO_FLOW
+)
 def foreign_errors(aim: Aim) -> list[bytes]:
     return _errors(aim, aim.own, aim.to)
 
@@ -114,8 +124,9 @@ def errors_up(aim: Aim) -> list[bytes]:
     return _errors(aim, aim.own, aim.to)
 
 
-@topic.probe("C14", "a qube's own address outside, from inside",
-             why_not="where it is known it ends there")  # fmt: skip
+@topic.probe(
+    "C14", "a qube's own address outside, from inside", why_not="where it is known it ends there"
+)
 def hairpin(aim: Aim) -> list[bytes]:
     """Without what may enter the tunnel: that comes back from the VPN's server to the uplink, as
     anybody on the internet may send it, and would be taken for a leak there."""

@@ -29,8 +29,9 @@ def other_protocols(aim: Aim) -> list[bytes]:
     return [aim.ping(), aim.icmp(13, rest=bytes(4) + aim.marker + bytes(4))]
 
 
-@topic.probe("R03", "the VPN server's own port, by somebody else", classes=("R03",),
-             roles=_NOT_THE_VPN)  # fmt: skip
+@topic.probe(
+    "R03", "the VPN server's own port, by somebody else", classes=("R03",), roles=_NOT_THE_VPN
+)
 def other_program(aim: Aim) -> list[bytes]:
     """Also in WireGuard's own words: what counts is who sends it."""
     end = aim.endpoint

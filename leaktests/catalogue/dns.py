@@ -124,8 +124,11 @@ def tunnelled(aim: Aim) -> list[bytes]:
     return [aim.datagram(53, question(aim, long, kind)) for kind in (TXT, A, 10)]
 
 
-@topic.probe("D22", "questions for IPv4 and IPv6 addresses to the gateway",
-             roles=frozenset({Role.WORKSTATION}))  # fmt: skip
+@topic.probe(
+    "D22",
+    "questions for IPv4 and IPv6 addresses to the gateway",
+    roles=frozenset({Role.WORKSTATION}),
+)
 def of_gateway(aim: Aim) -> list[bytes]:
     """Below a Tor gateway tor answers them; nothing of it may be seen further up."""
     peer = aim.place.peer(aim.version)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from scapy.layers.inet import IPOption_LSRR, IPOption_RR, IPOption_Router_Alert
-from scapy.layers.inet import IPOption_SSRR, IPOption_Timestamp
+from scapy.layers.inet import (
+    IPOption_LSRR,
+    IPOption_Router_Alert,
+    IPOption_RR,
+    IPOption_SSRR,
+    IPOption_Timestamp,
+)
 from scapy.layers.inet6 import (
     HBHOptUnknown,
     IPv6ExtHdrDestOpt,
@@ -61,8 +66,11 @@ def tiny_first(aim: Aim) -> list[Packet]:
     return [_piece(aim, data[:8], 0, more=True), _piece(aim, data[8:], 8, more=False)]
 
 
-@topic.probe("F04", "fragments that overlap",
-             why_not="Linux drops a datagram whose fragments overlap (RFC 5722)")  # fmt: skip
+@topic.probe(
+    "F04",
+    "fragments that overlap",
+    why_not="Linux drops a datagram whose fragments overlap (RFC 5722)",
+)
 def overlapping(aim: Aim) -> list[Packet]:
     data = _transport(aim)
     return [
@@ -96,7 +104,7 @@ def source_routes(aim: Aim) -> list[Packet]:
 @topic.probe("F08", "record route, timestamp, router alert", families=(4,))
 def options4(aim: Aim) -> list[Packet]:
     options = [
-        IPOption_RR(routers=["0.0.0.0"] * 3, pointer=4),
+        IPOption_RR(routers=[str(aim.place.peer(4))] * 3, pointer=4),
         IPOption_Timestamp(flg=0, timestamp=0),
         IPOption_Router_Alert(),
     ]
@@ -115,8 +123,12 @@ def routing_headers(aim: Aim) -> list[Packet]:
     ]
 
 
-@topic.probe("F09", "IPv6 routing headers that name the gateway as the next stop", families=(6,),
-             why_not=_SOURCE_ROUTE)  # fmt: skip
+@topic.probe(
+    "F09",
+    "IPv6 routing headers that name the gateway as the next stop",
+    families=(6,),
+    why_not=_SOURCE_ROUTE,
+)
 def routing_by_gateway(aim: Aim) -> list[Packet]:
     peer, load = str(aim.place.peer(6)), Raw(_transport(aim))
     return [
@@ -164,8 +176,11 @@ def high_ttl(aim: Aim) -> bytes:
     return plain.ip(aim.own, aim.to, 17, _transport(aim), ttl=255)
 
 
-@topic.probe("F14", "a packet that may not be fragmented and is too long for a tunnel",
-             why_not="it is the answer that counts: what it quotes")  # fmt: skip
+@topic.probe(
+    "F14",
+    "a packet that may not be fragmented and is too long for a tunnel",
+    why_not="it is the answer that counts: what it quotes",
+)
 def too_big(aim: Aim) -> list[Packet]:
     """A segment of 1480 bytes: too long for a tunnel of 1420, not for a link."""
     header = aim.ip(flags="DF") if aim.version == 4 else aim.ip()

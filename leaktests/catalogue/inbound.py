@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
 from ipaddress import ip_address
-from typing import Any
 
 from scapy.layers.inet6 import ICMPv6ND_NS
 from scapy.layers.l2 import ARP
@@ -22,8 +22,7 @@ _ANSWER = "it is the answer that counts, and a reset has no room for the marker"
 _NEIGHBOUR = "answered at most on the link, without the marker"
 
 
-def _down(id_: str, name: str, **more: Any) -> Any:
-    return topic.probe(id_, name, direction=Direction.DOWN, **more)
+_down = partial(topic.probe, direction=Direction.DOWN)
 
 
 def _stranger(aim: Aim) -> Address:
@@ -41,9 +40,11 @@ def tunnel_probe(aim: Aim) -> list[bytes]:
     """An address that answers on the wrong interface tells that there is a tunnel."""
     if aim.tunnel is None:
         return []
-    ends = {"src": _stranger(aim), "dst": aim.tunnel}
-    flags = ("SA", "R", "A", "S")
-    return [aim.segment(40000, each, sport=443, **ends) for each in flags]
+    source = _stranger(aim)
+    return [
+        aim.segment(40000, flags, sport=443, src=source, dst=aim.tunnel)
+        for flags in ("SA", "R", "A", "S")
+    ]
 
 
 @_down("I01", "a ping and a datagram for the tunnel's address")
@@ -54,8 +55,13 @@ def tunnel_ping(aim: Aim) -> list[bytes]:
     return [aim.ping(src=source, dst=aim.tunnel), aim.datagram(9, src=source, dst=aim.tunnel)]
 
 
-@_down("I02", "ARP for the tunnel's address and for other qubes'", families=(4,),
-       why_not=_NEIGHBOUR, marked=False)  # fmt: skip
+@_down(
+    "I02",
+    "ARP for the tunnel's address and for other qubes'",
+    families=(4,),
+    why_not=_NEIGHBOUR,
+    marked=False,
+)
 def arp(aim: Aim) -> list[Packet]:
     mac = aim.place.mac
     return [aim.ether(dst="ff:ff:ff:ff:ff:ff")
@@ -64,8 +70,13 @@ def arp(aim: Aim) -> list[Packet]:
             for target in _behind(aim)]  # fmt: skip
 
 
-@_down("I03", "neighbour solicitations for the tunnel's address and for other qubes'",
-       families=(6,), why_not=_NEIGHBOUR, marked=False)  # fmt: skip
+@_down(
+    "I03",
+    "neighbour solicitations for the tunnel's address and for other qubes'",
+    families=(6,),
+    why_not=_NEIGHBOUR,
+    marked=False,
+)
 def solicitations(aim: Aim) -> list[Packet]:
     found = []
     for target in _behind(aim):
@@ -81,8 +92,11 @@ def unsolicited_tcp(aim: Aim) -> list[bytes]:
     return [aim.segment(port) for port in SERVED]
 
 
-@_down("I04", "unsolicited UDP and pings to the qube at the end of the link",
-       why_not="answered only where something listens, or by an error")  # fmt: skip
+@_down(
+    "I04",
+    "unsolicited UDP and pings to the qube at the end of the link",
+    why_not="answered only where something listens, or by an error",
+)
 def unsolicited_udp(aim: Aim) -> list[bytes]:
     return [aim.ping(), *(aim.datagram(port) for port in SERVED)]
 
@@ -103,8 +117,7 @@ def asymmetric(aim: Aim) -> list[bytes]:
     return [*found, aim.segment(443, "SA", src=source), aim.segment(9001, src=source)]
 
 
-@_down("I07", "echo, timestamp and mask requests",
-       why_not="answered at most on the link")  # fmt: skip
+@_down("I07", "echo, timestamp and mask requests", why_not="answered at most on the link")
 def icmp_requests(aim: Aim) -> list[bytes]:
     if aim.version == 6:
         return [aim.ping(), aim.icmp(139), aim.icmp(133)]
@@ -119,8 +132,12 @@ def closed_ports(aim: Aim) -> list[bytes]:
     return [*found, *(aim.datagram(port) for port in (1, 33434, 40000))]
 
 
-@_down("I09", "node information queries, pings of all nodes and all routers", families=(6,),
-       why_not="answered at most on the link")  # fmt: skip
+@_down(
+    "I09",
+    "node information queries, pings of all nodes and all routers",
+    families=(6,),
+    why_not="answered at most on the link",
+)
 def node_information(aim: Aim) -> list[Packet | bytes]:
     found: list[Packet | bytes] = []
     for group in ("ff02::1", "ff02::2"):
@@ -133,7 +150,7 @@ def node_information(aim: Aim) -> list[Packet | bytes]:
 
 @_down("I15", "UPnP and NAT-PMP requests", why_not="answered at most on the link")
 def port_mapping(aim: Aim) -> list[bytes]:
-    search = b"M-SEARCH * HTTP/1.1\r\nMAN: \"ssdp:discover\"\r\nST: upnp:rootdevice\r\nX: "
+    search = b'M-SEARCH * HTTP/1.1\r\nMAN: "ssdp:discover"\r\nST: upnp:rootdevice\r\nX: '
     pcp = b"\x02\x01\0\0" + bytes(4) + aim.marker + bytes(44)
     return [aim.datagram(1900, search + aim.marker), aim.datagram(5351, b"\0\0" + aim.marker),
             aim.datagram(5351, pcp), aim.segment(5000), aim.segment(49152)]  # fmt: skip
@@ -146,5 +163,3 @@ def responders(aim: Aim) -> list[Packet | bytes]:
     found += to_group(aim, ("224.0.0.251", "ff02::fb"), 5353, question(aim), ttl=255)
     return [*found, aim.datagram(5355, question(aim)), aim.datagram(5353, question(aim)),
             aim.datagram(137, question(aim, "lan", 32))]  # fmt: skip
-
-

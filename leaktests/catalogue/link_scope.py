@@ -7,12 +7,12 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from scapy.contrib.igmp import IGMP
 from scapy.layers.dhcp import BOOTP, DHCP
-from scapy.layers.dhcp6 import DHCP6_Solicit, DHCP6OptClientId, DUID_UUID
-from scapy.layers.inet import IPOption_Router_Alert, UDP
+from scapy.layers.dhcp6 import DUID_UUID, DHCP6_Solicit, DHCP6OptClientId
+from scapy.layers.inet import UDP, IPOption_Router_Alert
 from scapy.layers.inet6 import (
+    ICMPv6MLDMultAddrRec,
     ICMPv6MLReport,
     ICMPv6MLReport2,
-    ICMPv6MLDMultAddrRec,
     ICMPv6ND_NA,
     ICMPv6ND_NS,
     ICMPv6ND_RA,
@@ -33,6 +33,7 @@ topic = Topic("link scope")
 _GROUP = "no router passes a group or a broadcast on without being told to"
 _NEIGHBOUR = "meant for the link, and answered at most there"
 _BROADCAST = "ff:ff:ff:ff:ff:ff"
+_NOBODY = "0.0.0.0"  # noqa: S104 - sent, not bound
 
 
 def group_mac(group: Address) -> str:
@@ -43,7 +44,9 @@ def group_mac(group: Address) -> str:
     return ((b"\x01\0\x5e" if group.version == 4 else b"\x33\x33") + low).hex(":")
 
 
-def to_group(aim: Aim, groups: tuple[str, ...], port: int, data: bytes, ttl: int = 1) -> list[Packet]:
+def to_group(
+    aim: Aim, groups: tuple[str, ...], port: int, data: bytes, ttl: int = 1
+) -> list[Packet]:
     """A datagram to each group of this family, as a program of this link would send it."""
     found = []
     for address in map(ip_address, groups):
@@ -66,7 +69,7 @@ def dhcp(aim: Aim) -> list[Packet]:
     mac = bytes.fromhex(aim.place.mac.replace(":", ""))
     told = [("hostname", name), ("client_id", b"\x01" + mac), ("vendor_class_id", b"netchain")]
     head = UDP(sport=68, dport=67) / BOOTP(chaddr=mac, xid=aim.number, flags=0x8000)
-    frame = aim.ether(dst=_BROADCAST) / aim.ip(src="0.0.0.0", dst="255.255.255.255")
+    frame = aim.ether(dst=_BROADCAST) / aim.ip(src=_NOBODY, dst="255.255.255.255")
     return [frame / head / DHCP(options=[("message-type", kind), *told, "end"])
             for kind in ("discover", "request", "inform")]  # fmt: skip
 
@@ -78,7 +81,7 @@ def mdns(aim: Aim) -> list[Packet]:
 
 @topic.probe("L03", "SSDP", why_not=_GROUP)
 def ssdp(aim: Aim) -> list[Packet]:
-    search = b"M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\n"
+    search = b'M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: "ssdp:discover"\r\n'
     text = search + b"MX: 1\r\nST: ssdp:all\r\nUSER-AGENT: " + aim.marker.hex().encode()
     groups = ("239.255.255.250", "ff02::c", "ff05::c")
     return to_group(aim, groups, 1900, text + b"\r\n\r\n", ttl=4)
@@ -89,8 +92,12 @@ def llmnr(aim: Aim) -> list[Packet]:
     return to_group(aim, ("224.0.0.252", "ff02::1:3"), 5355, question(aim, "lan"))
 
 
-@topic.probe("L05", "NetBIOS names and datagrams, broadcast and to the gateway", families=(4,),
-             why_not=_GROUP)  # fmt: skip
+@topic.probe(
+    "L05",
+    "NetBIOS names and datagrams, broadcast and to the gateway",
+    families=(4,),
+    why_not=_GROUP,
+)
 def netbios(aim: Aim) -> list[Packet]:
     """A name query for `*`, encoded as NetBIOS does (RFC 1002); the marker follows it."""
     query = struct.pack("!HHHHHH", aim.number & 0xFFFF, 0x110, 1, 0, 0, 0)
@@ -121,16 +128,21 @@ def igmp(aim: Aim) -> list[Packet]:
     return [*found, aim.ether(dst="01:00:5e:00:00:16") / header / Raw(report + aim.marker)]
 
 
-@topic.probe("L08", "MLD reports, versions 1 and 2, for a group of this shot's own", families=(6,),
-             why_not=_GROUP)  # fmt: skip
+@topic.probe(
+    "L08",
+    "MLD reports, versions 1 and 2, for a group of this shot's own",
+    families=(6,),
+    why_not=_GROUP,
+)
 def mld(aim: Aim) -> list[Packet]:
     """The marker is the end of the group's address."""
     group = IPv6Address(b"\xff\x05" + bytes(6) + aim.marker)
     hop = IPv6ExtHdrHopByHop(options=[RouterAlert()])
     record = ICMPv6MLDMultAddrRec(rtype=4, dst=str(group))
+    reports = {group: ICMPv6MLReport(mladdr=str(group)),
+               IPv6Address("ff02::16"): ICMPv6MLReport2(records=[record])}  # fmt: skip
     found = []
-    for target, report in ((group, ICMPv6MLReport(mladdr=str(group))),
-                           (IPv6Address("ff02::16"), ICMPv6MLReport2(records=[record]))):  # fmt: skip
+    for target, report in reports.items():
         header = aim.ip(dst=str(target), ttl=1)
         found.append(aim.ether(dst=group_mac(target)) / header / hop / report)
     return found
@@ -154,20 +166,23 @@ def foreign_broadcast(aim: Aim) -> list[bytes]:
     return aim.all_three(dst=ip_address("198.51.100.255"))
 
 
-@topic.probe("L11", "the broadcast address, with the gateway's MAC address", families=(4,),
-             why_not=_GROUP)  # fmt: skip
+@topic.probe(
+    "L11", "the broadcast address, with the gateway's MAC address", families=(4,), why_not=_GROUP
+)
 def broadcast_to_gateway(aim: Aim) -> list[bytes]:
     return aim.all_three(dst=ip_address("255.255.255.255"))
 
 
-@topic.probe("L11", "an ordinary packet, with the broadcast MAC address",
-             why_not="a router passes on only what is sent to its own MAC address")  # fmt: skip
+@topic.probe(
+    "L11",
+    "an ordinary packet, with the broadcast MAC address",
+    why_not="a router passes on only what is sent to its own MAC address",
+)
 def broadcast_mac(aim: Aim) -> list[Packet]:
     return [aim.ether(dst=_BROADCAST) / Raw(packet) for packet in aim.all_three()]
 
 
-@topic.probe("L12", "ARP for addresses further up", families=(4,), why_not=_NEIGHBOUR,
-             marked=False)  # fmt: skip
+@topic.probe("L12", "ARP for addresses further up", families=(4,), why_not=_NEIGHBOUR, marked=False)
 def arp_upstream(aim: Aim) -> list[Packet]:
     wan = aim.place.chain.wan
     found = [*aim.place.others(4), aim.to, *([wan.address4, wan.gateway4] if wan else [])]
@@ -179,8 +194,13 @@ def _arp(aim: Aim, op: str, target: str) -> Packet:
                pdst=target)  # fmt: skip
 
 
-@topic.probe("L13", "gratuitous ARP, and ARP in the name of others", families=(4,),
-             why_not=_NEIGHBOUR, marked=False)  # fmt: skip
+@topic.probe(
+    "L13",
+    "gratuitous ARP, and ARP in the name of others",
+    families=(4,),
+    why_not=_NEIGHBOUR,
+    marked=False,
+)
 def gratuitous_arp(aim: Aim) -> list[Packet]:
     mac, frame = aim.place.mac, aim.ether(dst=_BROADCAST)
     found = []
@@ -191,16 +211,22 @@ def gratuitous_arp(aim: Aim) -> list[Packet]:
     return found
 
 
-@topic.probe("L13", "unsolicited neighbour advertisements", families=(6,), why_not=_NEIGHBOUR,
-             marked=False)  # fmt: skip
+@topic.probe(
+    "L13", "unsolicited neighbour advertisements", families=(6,), why_not=_NEIGHBOUR, marked=False
+)
 def advertisements(aim: Aim) -> list[Packet]:
     frame = aim.ether(dst="33:33:00:00:00:01") / aim.ip(dst="ff02::1", ttl=255)
     return [frame / ICMPv6ND_NA(tgt=str(target), R=1, S=0, O=1)
             for target in (aim.own, aim.place.peer(6), aim.to)]  # fmt: skip
 
 
-@topic.probe("L13", "neighbour solicitations for addresses further up", families=(6,),
-             why_not=_NEIGHBOUR, marked=False)  # fmt: skip
+@topic.probe(
+    "L13",
+    "neighbour solicitations for addresses further up",
+    families=(6,),
+    why_not=_NEIGHBOUR,
+    marked=False,
+)
 def solicitations(aim: Aim) -> list[Packet]:
     wan = aim.place.chain.wan
     found = [*aim.place.others(6), aim.to, *([wan.address6] if wan and wan.address6 else [])]
@@ -208,8 +234,12 @@ def solicitations(aim: Aim) -> list[Packet]:
             for target in found]  # fmt: skip
 
 
-@topic.probe("L14", "router solicitation, advertisement and redirect from the client", families=(6,),
-             why_not=_NEIGHBOUR)  # fmt: skip
+@topic.probe(
+    "L14",
+    "router solicitation, advertisement and redirect from the client",
+    families=(6,),
+    why_not=_NEIGHBOUR,
+)
 def router_messages(aim: Aim) -> list[Packet]:
     prefix = ICMPv6NDOptPrefixInfo(prefix="2001:db8:666::", prefixlen=64)
     dns = ICMPv6NDOptRDNSS(dns=["2001:db8:666::53"], lifetime=600)
@@ -238,8 +268,9 @@ def multicast_forwarding(aim: Aim) -> list[Packet]:
     return to_group(aim, ("239.1.2.3", "232.1.2.3", "ff0e::1234"), 4444, aim.marker, ttl=32)
 
 
-@topic.probe("L17", "frames for MAC addresses beyond the gateway",
-             why_not="only a bridge would pass them on")  # fmt: skip
+@topic.probe(
+    "L17", "frames for MAC addresses beyond the gateway", why_not="only a bridge would pass them on"
+)
 def beyond_the_gateway(aim: Aim) -> list[Packet]:
     macs = ("00:16:3e:5e:6c:01", "02:00:00:00:00:02", "01:80:c2:00:00:0e", "33:33:00:00:00:01")
     return [aim.ether(dst=mac) / Raw(aim.datagram(4444)) for mac in macs]

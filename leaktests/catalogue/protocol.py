@@ -15,8 +15,12 @@ def echo(aim: Aim) -> bytes:
     return aim.ping()
 
 
-@topic.probe("P02", "ICMP timestamp, information, mask and router requests", classes=EVERYWHERE,
-             families=(4,))  # fmt: skip
+@topic.probe(
+    "P02",
+    "ICMP timestamp, information, mask and router requests",
+    classes=EVERYWHERE,
+    families=(4,),
+)
 def icmp_requests(aim: Aim) -> list[bytes]:
     return [aim.icmp(kind, rest=bytes(4) + aim.marker + bytes(4)) for kind in (13, 15, 17, 10)]
 

@@ -139,14 +139,16 @@ def l2_control(aim: Aim) -> list[Packet]:
     mac = aim.place.mac
     tree = Dot3(src=mac, dst="01:80:c2:00:00:00") / LLC(dsap=0x42, ssap=0x42, ctrl=3) / STP()
     eapol = Ether(src=mac, dst="01:80:c2:00:00:03", type=0x888E) / EAPOL(version=2, type=1)
-    rarp = Ether(src=mac, dst="ff:ff:ff:ff:ff:ff", type=0x8035) / ARP(
-        op=3, hwsrc=mac, hwdst=mac, psrc="0.0.0.0", pdst="0.0.0.0"
-    )
+    reverse = ARP(op=3, hwsrc=mac, hwdst=mac, psrc=str(aim.own), pdst=str(aim.own))
+    rarp = Ether(src=mac, dst="ff:ff:ff:ff:ff:ff", type=0x8035) / reverse
     return [tree / aim.load, eapol / aim.load, rarp / aim.load]
 
 
-@topic.probe("P34", "IPv4 under IPv6's ethertype and the other way round",
-             why_not="the version does not fit the ethertype")  # fmt: skip
+@topic.probe(
+    "P34",
+    "IPv4 under IPv6's ethertype and the other way round",
+    why_not="the version does not fit the ethertype",
+)
 def swapped_ethertype(aim: Aim) -> Packet:
     return _raw(aim, 0x86DD if aim.version == 4 else 0x0800) / Raw(aim.ping())
 

@@ -67,7 +67,7 @@ def to_loopback(aim: Aim) -> list[bytes]:
 
 @topic.probe("S07", "from nobody, everybody and a group", why_not=_MARTIAN)
 def nobody(aim: Aim) -> list[bytes]:
-    return _from(aim, ["0.0.0.0", "255.255.255.255", "224.0.0.1", "::", "ff02::1"])
+    return _from(aim, ["0.0.0.0", "255.255.255.255", "224.0.0.1", "::", "ff02::1"])  # noqa: S104
 
 
 @topic.probe("S08", "from a link-local address", why_not="its scope is one link")
@@ -87,8 +87,11 @@ def embedded(aim: Aim) -> list[bytes]:
     return _from(aim, [f"::ffff:{inside}", f"64:ff9b::{inside}", f"2002:{inside}::1", "2001::1"])
 
 
-@topic.probe("S10", "from a public address to ports that would refuse",
-             why_not="it is the answer that counts: a refusal on its way to that address")  # fmt: skip
+@topic.probe(
+    "S10",
+    "from a public address to ports that would refuse",
+    why_not="it is the answer that counts: a refusal on its way to that address",
+)
 def reflected(aim: Aim) -> list[bytes]:
     """Whoever rejects it tells a stranger upstream, in an error that quotes this packet."""
     source, peer = ip_address(PUBLIC[aim.version]), aim.place.peer(aim.version)

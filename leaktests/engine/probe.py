@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
@@ -24,7 +24,7 @@ from netchain.model.allowed import Direction
 from netchain.model.chain import Address, Endpoint, Role
 from netchain.wire import build
 
-Made = Packet | bytes
+Made: TypeAlias = "Packet | bytes"
 """A packet of scapy, or an IP packet as bytes."""
 Build = Callable[["Aim"], "Made | Iterable[Made]"]
 EVERYWHERE = ("*",)
