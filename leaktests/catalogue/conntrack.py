@@ -124,9 +124,7 @@ def errors_up(aim: Aim) -> list[bytes]:
     return _errors(aim, aim.own, aim.to)
 
 
-@topic.probe(
-    "C14", "a qube's own address outside, from inside", why_not="where it is known it ends there"
-)
+@topic.probe("C14", "a qube's own address outside, from inside")
 def hairpin(aim: Aim) -> list[bytes]:
     """Without what may enter the tunnel: that comes back from the VPN's server to the uplink, as
     anybody on the internet may send it, and would be taken for a leak there."""

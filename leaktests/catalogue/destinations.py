@@ -1,4 +1,4 @@
-"""R. Destinations that invite an exception: the VPN's server, Tor's, those that tell of networks."""
+"""R. Destinations that invite an exception: the VPN's server, Tor's nodes, portal checks."""
 
 from __future__ import annotations
 

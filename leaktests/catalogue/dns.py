@@ -128,6 +128,7 @@ def tunnelled(aim: Aim) -> list[bytes]:
     "D22",
     "questions for IPv4 and IPv6 addresses to the gateway",
     roles=frozenset({Role.WORKSTATION}),
+    why_not="they are for the gateway itself",
 )
 def of_gateway(aim: Aim) -> list[bytes]:
     """Below a Tor gateway tor answers them; nothing of it may be seen further up."""

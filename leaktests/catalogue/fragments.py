@@ -66,11 +66,7 @@ def tiny_first(aim: Aim) -> list[Packet]:
     return [_piece(aim, data[:8], 0, more=True), _piece(aim, data[8:], 8, more=False)]
 
 
-@topic.probe(
-    "F04",
-    "fragments that overlap",
-    why_not="Linux drops a datagram whose fragments overlap (RFC 5722)",
-)
+@topic.probe("F04", "fragments that overlap")
 def overlapping(aim: Aim) -> list[Packet]:
     data = _transport(aim)
     return [
@@ -176,11 +172,7 @@ def high_ttl(aim: Aim) -> bytes:
     return plain.ip(aim.own, aim.to, 17, _transport(aim), ttl=255)
 
 
-@topic.probe(
-    "F14",
-    "a packet that may not be fragmented and is too long for a tunnel",
-    why_not="it is the answer that counts: what it quotes",
-)
+@topic.probe("F14", "a packet that may not be fragmented and is too long for a tunnel")
 def too_big(aim: Aim) -> list[Packet]:
     """A segment of 1480 bytes: too long for a tunnel of 1420, not for a link."""
     header = aim.ip(flags="DF") if aim.version == 4 else aim.ip()

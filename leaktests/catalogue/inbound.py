@@ -92,11 +92,7 @@ def unsolicited_tcp(aim: Aim) -> list[bytes]:
     return [aim.segment(port) for port in SERVED]
 
 
-@_down(
-    "I04",
-    "unsolicited UDP and pings to the qube at the end of the link",
-    why_not="answered only where something listens, or by an error",
-)
+@_down("I04", "unsolicited UDP and pings to the qube at the end of the link")
 def unsolicited_udp(aim: Aim) -> list[bytes]:
     return [aim.ping(), *(aim.datagram(port) for port in SERVED)]
 
@@ -108,7 +104,7 @@ def routed(aim: Aim) -> list[bytes]:
             for packet in aim.all_three(src=source, dst=to)]  # fmt: skip
 
 
-@_down("I06", "packets of a stranger: does the answer take another way?", why_not=_ANSWER)
+@_down("I06", "packets of a stranger: does the answer take another way?")
 def asymmetric(aim: Aim) -> list[bytes]:
     """Who sends from a known host to a suspected address and gets the answer from a VPN's server
     has found out whose address it is."""
@@ -117,7 +113,7 @@ def asymmetric(aim: Aim) -> list[bytes]:
     return [*found, aim.segment(443, "SA", src=source), aim.segment(9001, src=source)]
 
 
-@_down("I07", "echo, timestamp and mask requests", why_not="answered at most on the link")
+@_down("I07", "echo, timestamp and mask requests")
 def icmp_requests(aim: Aim) -> list[bytes]:
     if aim.version == 6:
         return [aim.ping(), aim.icmp(139), aim.icmp(133)]
@@ -132,12 +128,7 @@ def closed_ports(aim: Aim) -> list[bytes]:
     return [*found, *(aim.datagram(port) for port in (1, 33434, 40000))]
 
 
-@_down(
-    "I09",
-    "node information queries, pings of all nodes and all routers",
-    families=(6,),
-    why_not="answered at most on the link",
-)
+@_down("I09", "node information queries, pings of all nodes and all routers", families=(6,))
 def node_information(aim: Aim) -> list[Packet | bytes]:
     found: list[Packet | bytes] = []
     for group in ("ff02::1", "ff02::2"):

@@ -1,4 +1,4 @@
-"""L. What is meant for one link stays on it: broadcast, multicast, neighbour and router messages."""
+"""L. What is meant for one link stays there: broadcast, multicast, neighbours, routers."""
 
 from __future__ import annotations
 
@@ -154,16 +154,11 @@ def wide_groups(aim: Aim) -> list[bytes]:
     return [aim.datagram(5355, dst=ip_address(group)) for group in groups]
 
 
-@topic.probe("L10", "broadcast addresses of networks further up", families=(4,), why_not=_GROUP)
+@topic.probe("L10", "broadcast addresses of networks further up", families=(4,))
 def directed_broadcast(aim: Aim) -> list[bytes]:
-    targets = ("10.137.255.255", "192.168.1.255", "100.64.255.255", "10.139.255.255")
+    """Only a network's own router knows that it is one: any other passes it on."""
+    targets = ("10.137.255.255", "192.168.1.255", "100.64.255.255", "198.51.100.255")
     return [packet for to in targets for packet in aim.all_three(dst=ip_address(to))]
-
-
-@topic.probe("L10", "a broadcast address that is an ordinary one to the gateway", families=(4,))
-def foreign_broadcast(aim: Aim) -> list[bytes]:
-    """Nobody but its own network knows that it is one: a router passes it on."""
-    return aim.all_three(dst=ip_address("198.51.100.255"))
 
 
 @topic.probe(

@@ -36,8 +36,7 @@ def _inner(aim: Aim, version: int) -> bytes:
 
 @topic.probe("P20", "an SCTP INIT")
 def sctp(aim: Aim) -> Packet:
-    tag = int.from_bytes(aim.marker[:4])
-    init = SCTPChunkInit(init_tag=tag, init_tsn=int.from_bytes(aim.marker[4:]))
+    init = SCTPChunkInit(init_tag=aim.number, init_tsn=aim.number)
     return aim.ip() / SCTP(sport=aim.sport, dport=443, tag=0) / init / aim.load
 
 
@@ -49,8 +48,8 @@ def sctp_header(aim: Aim) -> bytes:
 
 @topic.probe("P21", "a DCCP request", classes=EVERYWHERE)
 def dccp(aim: Aim) -> bytes:
-    """RFC 4340, section 5.1: type 0, long sequence numbers; the marker is in the number."""
-    head = struct.pack("!HHBBH", aim.sport, 443, 5, 0, 0) + b"\x01\0" + aim.marker[:6]
+    """RFC 4340, section 5.1: type 0 with long sequence numbers, and a service code."""
+    head = struct.pack("!HHBBH", aim.sport, 443, 5, 0, 0) + b"\x01\0" + bytes(6)
     return _ip(aim, 33, head + bytes(4) + aim.marker)
 
 
@@ -71,7 +70,7 @@ def esp(aim: Aim) -> bytes:
 
 @topic.probe("P24", "IPsec's AH", classes=EVERYWHERE)
 def ah(aim: Aim) -> bytes:
-    """RFC 4302: next header UDP, 24 bytes; the marker stands for the first of the check value."""
+    """RFC 4302: next header UDP, 24 bytes; the marker is in the check value."""
     head = b"\x11\x04\0\0" + struct.pack("!II", 256, 1) + aim.marker + bytes(4)
     return _ip(aim, 51, head + struct.pack("!HHHH", aim.sport, 443, 16, 0) + aim.marker)
 
@@ -127,11 +126,15 @@ def pppoe_and_mpls(aim: Aim) -> list[Packet]:
 def vlans(aim: Aim) -> list[Packet]:
     kind, inner = int.from_bytes(aim.ethertype), Raw(aim.ping())
     tagged = Dot1Q(vlan=100, type=kind) / inner
-    return [
-        _raw(aim, 0x8100) / Dot1Q(vlan=0, type=kind, prio=1) / inner,
-        _raw(aim, 0x8100) / tagged,
-        _raw(aim, 0x88A8) / Dot1AD(vlan=200, type=0x8100) / tagged,
-    ]
+    outer = Dot1AD(vlan=200, type=0x8100)
+    return [_raw(aim, 0x8100) / tagged, _raw(aim, 0x88A8) / outer / tagged]
+
+
+@topic.probe("P34", "a packet with a priority tag only")
+def priority_tag(aim: Aim) -> Packet:
+    """VLAN 0 is no VLAN: a stack takes such a packet as if it had no tag."""
+    tag = Dot1Q(vlan=0, type=int.from_bytes(aim.ethertype), prio=1)
+    return _raw(aim, 0x8100) / tag / Raw(aim.ping())
 
 
 @topic.probe("P34", "spanning tree, EAPOL and RARP", families=(4,), why_not=_L2)

@@ -50,7 +50,11 @@ def tunnel(aim: Aim) -> list[bytes]:
     return _from(aim, [] if aim.tunnel is None else [aim.tunnel])
 
 
-@topic.probe("S05", "from the VPN server's address")
+@topic.probe(
+    "S05",
+    "from the VPN server's address",
+    why_not="the reverse path check drops it before any rule",
+)
 def endpoint(aim: Aim) -> list[bytes]:
     return _from(aim, [] if aim.endpoint is None else [aim.endpoint.address])
 
@@ -87,11 +91,7 @@ def embedded(aim: Aim) -> list[bytes]:
     return _from(aim, [f"::ffff:{inside}", f"64:ff9b::{inside}", f"2002:{inside}::1", "2001::1"])
 
 
-@topic.probe(
-    "S10",
-    "from a public address to ports that would refuse",
-    why_not="it is the answer that counts: a refusal on its way to that address",
-)
+@topic.probe("S10", "from a public address to ports that would refuse")
 def reflected(aim: Aim) -> list[bytes]:
     """Whoever rejects it tells a stranger upstream, in an error that quotes this packet."""
     source, peer = ip_address(PUBLIC[aim.version]), aim.place.peer(aim.version)
@@ -110,7 +110,7 @@ def other_mac(aim: Aim) -> list[Packet]:
     return [aim.ether(src=mac) / packet for mac in macs]
 
 
-@topic.probe("S12", "from the address that it is for", why_not=_MARTIAN)
+@topic.probe("S12", "from the address that it is for")
 def land(aim: Aim) -> list[bytes]:
     peer = aim.place.peer(aim.version)
     return [*aim.all_three(src=peer, dst=peer), *aim.all_three(src=aim.to)]

@@ -8,6 +8,7 @@ from leaktests.engine import plain
 from leaktests.engine.probe import Aim, Topic
 
 topic = Topic("sweeps")
+_ITSELF = "they are for the gateway itself"
 _TRIED_APART = frozenset({plain.ICMP, plain.TCP, plain.UDP, plain.ICMP6})
 _LISTENED_AT = (1053, 1080, 1194, 1337, 1701, 1723, 1900, 2049, 3128, 3306, 3389, 4433, 4500, 5000,
                 5060, 5222, 5300, 5353, 5355, 5432, 5900, 6000, 6379, 6667, 6881, 8000, 8080, 8082,
@@ -48,7 +49,7 @@ def udp_ports(aim: Aim) -> Iterator[bytes]:
     return (aim.datagram(port) for port in PORTS)
 
 
-@topic.probe("P28", "UDP ports of the gateway itself")
+@topic.probe("P28", "UDP ports of the gateway itself", why_not=_ITSELF)
 def udp_ports_of_gateway(aim: Aim) -> Iterator[bytes]:
     return (aim.datagram(port, dst=aim.place.peer(aim.version)) for port in _LISTENED_AT)
 
@@ -58,6 +59,6 @@ def tcp_ports(aim: Aim) -> Iterator[bytes]:
     return (aim.segment(port) for port in PORTS)
 
 
-@topic.probe("P29", "TCP ports of the gateway itself")
+@topic.probe("P29", "TCP ports of the gateway itself", why_not=_ITSELF)
 def tcp_ports_of_gateway(aim: Aim) -> Iterator[bytes]:
     return (aim.segment(port, dst=aim.place.peer(aim.version)) for port in _LISTENED_AT)

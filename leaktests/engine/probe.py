@@ -59,8 +59,9 @@ class Aim:
 
     @property
     def sport(self) -> int:
-        """A source port of this shot's own, above those that the chain's programs use."""
-        return 20000 + self.number % 10000
+        """A source port of this shot's own, above those that the chain's programs use, and in each
+        run another one: a gateway may still track the flow of the last run."""
+        return 20000 + (self.number + int.from_bytes(self.marker[:2])) % 10000
 
     def ip(self, **fields: Any) -> Packet:
         """The IP header of this shot's family; `fields` replace its source, destination and so on
