@@ -52,7 +52,13 @@ _QUIET = {
     "net/ipv6/conf/default/addr_gen_mode": 1,
     "net/ipv6/conf/default/dad_transmits": 0,
 }
-_FORWARD = {"net/ipv4/ip_forward": 1, "net/ipv6/conf/all/forwarding": 1}
+_FORWARD = {
+    "net/ipv4/ip_forward": 1,
+    "net/ipv6/conf/all/forwarding": 1,
+    # No redirects: what goes from one customer of a VPN to another takes the same tunnel back.
+    "net/ipv4/conf/all/send_redirects": 0,
+    "net/ipv4/conf/default/send_redirects": 0,
+}
 
 
 def require() -> None:
