@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from scapy.contrib.igmp import IGMP
 from scapy.layers.dhcp import BOOTP, DHCP
 from scapy.layers.dhcp6 import DUID_UUID, DHCP6_Solicit, DHCP6OptClientId
 from scapy.layers.inet import UDP, IPOption_Router_Alert
@@ -28,6 +27,7 @@ from scapy.packet import Packet, Raw
 
 from leaktests.engine.probe import Aim, Topic
 from netchain.model.chain import Address
+from netchain.wire.build import checksum
 
 topic = Topic("link scope")
 _GROUP = "no router passes a group or a broadcast on without being told to"
@@ -118,14 +118,17 @@ def ws_discovery(aim: Aim) -> list[Packet]:
 
 @topic.probe("L07", "IGMP membership, versions 1 to 3", families=(4,), why_not=_GROUP)
 def igmp(aim: Aim) -> list[Packet]:
+    """RFC 1112, 2236 and 3376: type, code, checksum, then the group or a record of it."""
+    group = bytes((239, 1, 2, 3))
+    rests = {0x12: ("239.1.2.3", group), 0x16: ("239.1.2.3", group), 0x17: ("224.0.0.2", group),
+             0x22: ("224.0.0.22", b"\0\0\0\x01\x04\0\0\0" + group)}  # fmt: skip
     found = []
-    for kind, group in ((0x12, "239.1.2.3"), (0x16, "239.1.2.3"), (0x17, "224.0.0.2")):
-        header = aim.ip(dst=group, ttl=1, proto=2, options=[IPOption_Router_Alert()])
-        message = IGMP(type=kind, mrcode=0, gaddr="239.1.2.3")
-        found.append(aim.ether(dst=group_mac(IPv4Address(group))) / header / message / aim.load)
-    report = b"\x22\0\0\0\0\0\0\x01\x04\0\0\0\xef\x01\x02\x03"
-    header = aim.ip(dst="224.0.0.22", ttl=1, proto=2, options=[IPOption_Router_Alert()])
-    return [*found, aim.ether(dst="01:00:5e:00:00:16") / header / Raw(report + aim.marker)]
+    for kind, (to, rest) in rests.items():
+        body = bytes((kind, 0, 0, 0)) + rest + aim.marker
+        message = Raw(body[:2] + checksum(body).to_bytes(2) + body[4:])
+        header = aim.ip(dst=to, ttl=1, proto=2, options=[IPOption_Router_Alert()])
+        found.append(aim.ether(dst=group_mac(IPv4Address(to))) / header / message)
+    return found
 
 
 @topic.probe(
