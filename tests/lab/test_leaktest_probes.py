@@ -16,6 +16,7 @@ from leaktests.catalogue import probes
 from leaktests.engine import sweep
 from leaktests.engine.shot import Markers, shots
 from leaktests.engine.sweep import Sweep
+from netchain.backends.netns.backend import NetnsBackend
 from netchain.commands import common
 from netchain.console import Console
 from netchain.demo import control
@@ -40,7 +41,11 @@ def attached(netchain: Netchain, name: str, patch: pytest.MonkeyPatch) -> Iterat
             if not link.tunnel:
                 site.sensor.arm_down(chain, link)
         site.timeline.change(0, 0, {qube.name: QubeState.READY for qube in chain.qubes})
-        yield chain, site
+        assert isinstance(site.backend, NetnsBackend)
+        try:
+            yield chain, site
+        finally:
+            site.backend.keeper.close()
 
 
 def swept(chain: Chain, site: Site) -> Sweep:
