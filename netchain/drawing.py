@@ -1,4 +1,4 @@
-"""What our HTML pages share: their frame, their look, and the chain drawn with label colours (pure).
+"""What our HTML pages share: frame, look, and the chain drawn with Qubes' label colours (pure).
 
 No script, no outside link, nothing loaded from anywhere (Content-Security-Policy: default-src
 'none'). The drawing is text in boxes, so that it can be read aloud, wraps long names, and stands
