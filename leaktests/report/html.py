@@ -24,7 +24,8 @@ padding:0;list-style:none;font-size:.9rem}
 dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.15rem 1rem;margin:.4rem 0}
 dt{color:#777}dd{margin:0;overflow-wrap:anywhere}
 @media(prefers-color-scheme:dark){dt{color:#aaa}}
-@media(max-width:30rem){dl{display:block}dd{margin:0 0 .4rem}}
+@media(max-width:30rem){td,th{padding:.25rem .35rem}.matrix{font-size:.85rem}
+.matrix td:first-child{min-width:7rem}dl{display:block}dd{margin:0 0 .4rem}}
 pre{background:#8882;padding:.6rem;border-radius:.3rem;overflow-x:auto;font-size:.85rem;
 margin:.4rem 0}
 pre.line{white-space:pre-wrap;overflow-wrap:anywhere}
@@ -175,8 +176,8 @@ def _sensors(report: Report, shown: dict[str, str]) -> str:
         for tap in report.taps
     )
     table = (
-        "<div class='box'><table class='sensors'><tr><th></th><th>link</th><th>canary</th><th>frames</th>"
-        f"<th>lost</th></tr>{rows}</table></div>"
+        "<div class='box'><table class='sensors'><tr><th></th><th>link</th><th>canary</th>"
+        f"<th>frames</th><th>lost</th></tr>{rows}</table></div>"
     )
     control = report.control
     if control is None:

@@ -23,7 +23,7 @@ def _block(leak: Evidence) -> str:
         "first packet": escape(leak.what),
         "link": f"{escape(leak.link)}, {escape(leak.direction)}",
         "trial" if leak.trial else "state": escape(leak.trial or leak.state),
-        "window": f"{escape(leak.window)} of the run; the first at {escape(leak.time)}",
+        "window": f"{escape(leak.window)} ({escape(leak.time)})",
         "cause": f"not held by <b>{escape(cause.place)}</b>, the last drop of chain"
         f" {escape(cause.chain)} in {escape(cause.qube)} (“{escape(cause.why)}”)",
         "fix": escape(leak.fix),
