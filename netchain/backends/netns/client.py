@@ -84,7 +84,8 @@ class KeeperClient:
 
     def _unreachable(self, error: OSError, alive: bool) -> NetchainError:
         """Not up only when nobody listens and no keeper runs; all else is no state to act on."""
-        if error.errno in (errno.ENOENT, errno.ECONNREFUSED) and not alive:
+        gone = (errno.ENOENT, errno.ECONNREFUSED, None)  # None: no socket can have such a path
+        if error.errno in gone and not alive:
             title = f"the {self.site} site is not up"
             return NetchainError(
                 Problem("E050", title, help=f"netchain {self.site} up"), Exit.NOT_READY
