@@ -26,12 +26,8 @@ _KEPT4 = (
     *map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/24", "255.255.255.255/32")),
 )
 _KEPT6 = (QUBES6, *map(IPv6Network, ("2001:db8::/32", "::/127", "ff02::/112")))
-_ADDRESS = re.compile(
-    r"(?<![\w.:])\[?(?P<text>"
-    r"\d{1,3}(?:\.\d{1,3}){3}"
-    r"|(?:[0-9A-Fa-f]{0,4}:){2,7}(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4})"
-    r")(?:%\w+)?(?![\w]|\.\d)\]?"
-)
+_RUN = re.compile(r"\[?(?P<run>[0-9A-Fa-f:.]{2,})(?P<zone>%\w+)?]?")
+"""Where an address could be, with the brackets and the zone that belong to it."""
 _HOME = re.compile(r"(?<!\w)/(?:home|Users)/[^/\s]+")
 
 
@@ -59,13 +55,31 @@ class Words:
 
     def hide(self, text: str) -> str:
         """The text with words for its addresses, and without names of home directories."""
-        return _HOME.sub("~", _ADDRESS.sub(self._word, text))
+        return _HOME.sub("~", _RUN.sub(self._hide_run, text))
 
-    def _word(self, match: re.Match[str]) -> str:
-        try:
-            return self.of(ip_address(match["text"])) or match[0]
-        except ValueError:
+    def _hide_run(self, match: re.Match[str]) -> str:
+        """Words for every address in a run of digits, colons and dots."""
+        run, shown, at = match["run"], "", 0
+        while at < len(run):
+            end, word = self._longest(run, at)
+            shown += word or run[at:end]
+            at = end
+        if shown == run:
             return match[0]
+        opened, closed = match[0].startswith("["), match[0].endswith("]")
+        return shown if opened and closed else "[" * opened + shown + "]" * closed
+
+    def _longest(self, run: str, at: int) -> tuple[int, str | None]:
+        """Where the longest address from there on ends, and its word if it needs one; without an
+        address where the next number begins."""
+        ends = [n for n in range(len(run), at + 1, -1) if n == len(run) or run[n] in ":."]
+        for end in ends:
+            try:
+                return end, self.of(ip_address(run[at:end]))
+            except ValueError:
+                continue
+        separators = [n for n in range(at, len(run)) if run[n] in ":."]
+        return (separators[0] + 1 if separators else len(run)), None
 
 
 def redacted(report: Report, chain: Chain) -> Report:
