@@ -13,7 +13,7 @@ from netchain.drawing import Wire
 STATES = {"clean": drawing.OK, "leak": drawing.BAD, "inconclusive": drawing.UNSURE}
 _SHOWN = 20
 _STYLE = """
-.sub,.few{color:#777;font-size:.9rem}@media(prefers-color-scheme:dark){.sub,.few{color:#aaa}}
+.sub,.few{color:#666;font-size:.9rem}@media(prefers-color-scheme:dark){.sub,.few{color:#aaa}}
 .few{margin:.25rem 0}
 .legend{display:grid;grid-template-columns:repeat(auto-fill,minmax(19rem,1fr));gap:.1rem 1rem;
 padding:0;list-style:none;font-size:.9rem}
@@ -22,7 +22,7 @@ padding:0;list-style:none;font-size:.9rem}
 .leak{border-left:4px solid var(--bad);padding:.1rem 0 .1rem 1rem;margin:1rem 0}
 .leak h3{margin:.2rem 0;font-size:1.05rem}
 dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.15rem 1rem;margin:.4rem 0}
-dt{color:#777}dd{margin:0;overflow-wrap:anywhere}
+dt{color:#666}dd{margin:0;overflow-wrap:anywhere}
 @media(prefers-color-scheme:dark){dt{color:#aaa}}
 @media(max-width:30rem){td,th{padding:.25rem .35rem}.matrix{font-size:.85rem}
 .matrix td:first-child{min-width:7rem}dl{display:block}dd{margin:0 0 .4rem}}

@@ -102,9 +102,11 @@ class Browser:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    def picture(self) -> bytes:
-        """The whole page as a PNG."""
-        size = self._ask("Page.getLayoutMetrics")["cssContentSize"]
+    def picture(self, *, right: int | None = None) -> bytes:
+        """The whole page as a PNG, or its rightmost columns only."""
+        area = self._ask("Page.getLayoutMetrics")["cssContentSize"]
+        if right is not None:
+            area = {**area, "x": area["width"] - right, "width": right}
         shot = self._ask("Page.captureScreenshot", format="png", captureBeyondViewport=True,
-                         clip={**size, "scale": 1})  # fmt: skip
+                         clip={**area, "scale": 1})  # fmt: skip
         return base64.b64decode(shot["data"])
