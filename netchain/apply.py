@@ -88,7 +88,8 @@ def up(chain: Chain, site: Site) -> Plan:
     a leak or proves nothing, 1 otherwise. What the plan was about is closed then, and the error's
     state says so, or what could not be closed.
     """
-    site.timeline.change(0, 0, _states(site.backend.observe(chain)))
+    since = time.time_ns() if site.timeline.now else 0  # what was heard before keeps its states
+    site.timeline.change(since, since, _states(site.backend.observe(chain)))
     steps = plan(chain, site)
     _run(chain, site, steps)
     if not steps:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from leaktests.engine import plain
 from leaktests.engine.probe import Aim, Topic
 from netchain.model.allowed import Direction
 from netchain.model.chain import Address, Role
+from netchain.wire import build
 
 topic = Topic("conntrack and NAT")
 STRANGER = {4: "198.51.100.80", 6: "2001:db8:80::80"}
@@ -99,7 +99,7 @@ def of_no_flow_up(aim: Aim) -> list[bytes]:
 def _errors(aim: Aim, source: Address, target: Address) -> list[bytes]:
     """ICMP errors that tell `target` of a flow that it never had: the quote holds the marker."""
     remote = ip_address(STRANGER[aim.version])
-    quoted = plain.udp(target, remote, 40000, 443, aim.marker)
+    quoted = build.udp(target, remote, 40000, 443, aim.marker)
     kinds = ((3, 1), (3, 4), (11, 0), (12, 0)) if aim.version == 4 else ((1, 0), (2, 0), (3, 0),
                                                                         (4, 1))  # fmt: skip
     rest = (1280).to_bytes(4) + quoted

@@ -21,8 +21,8 @@ from scapy.layers.inet6 import (
 )
 from scapy.packet import Packet, Raw
 
-from leaktests.engine import plain
 from leaktests.engine.probe import Aim, Topic
+from netchain.wire import build
 
 topic = Topic("fragments and options")
 _ALONE = "a router that tracks flows waits for the other fragments"
@@ -158,18 +158,18 @@ def many_extensions(aim: Aim) -> Packet:
 def low_ttl(aim: Aim) -> list[bytes]:
     """Who says time exceeded, and to whom?"""
     data = _transport(aim)
-    return [plain.ip(aim.own, aim.to, 17, data, ttl=ttl) for ttl in range(2, 6)]
+    return [build.ip(aim.own, aim.to, 17, data, ttl=ttl) for ttl in range(2, 6)]
 
 
 @topic.probe("F12", "TTL 1 and 0", why_not="the next hop may not pass it on")
 def no_ttl(aim: Aim) -> list[bytes]:
     data = _transport(aim)
-    return [plain.ip(aim.own, aim.to, 17, data, ttl=ttl) for ttl in (1, 0)]
+    return [build.ip(aim.own, aim.to, 17, data, ttl=ttl) for ttl in (1, 0)]
 
 
 @topic.probe("F13", "hop limit 255")
 def high_ttl(aim: Aim) -> bytes:
-    return plain.ip(aim.own, aim.to, 17, _transport(aim), ttl=255)
+    return build.ip(aim.own, aim.to, 17, _transport(aim), ttl=255)
 
 
 @topic.probe("F14", "a packet that may not be fragmented and is too long for a tunnel")

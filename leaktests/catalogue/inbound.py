@@ -10,10 +10,10 @@ from scapy.layers.l2 import ARP
 from scapy.packet import Packet, Raw
 
 from leaktests.catalogue.link_scope import question, to_group
-from leaktests.engine import plain
 from leaktests.engine.probe import Aim, Topic
 from netchain.model.allowed import Direction
 from netchain.model.chain import Address
+from netchain.wire import build
 
 topic = Topic("inbound")
 SERVED = (22, 53, 80, 443, 1194, 5300, 8082, 9040, 9050, 9051, 51820)
@@ -133,7 +133,7 @@ def node_information(aim: Aim) -> list[Packet | bytes]:
     found: list[Packet | bytes] = []
     for group in ("ff02::1", "ff02::2"):
         mac = "33:33:00:00:00:0" + group[-1]
-        ping = plain.icmp(aim.own, ip_address(group), 128, 0, bytes(4) + aim.marker)
+        ping = build.icmp(aim.own, ip_address(group), 128, 0, bytes(4) + aim.marker)
         found.append(aim.ether(dst=mac, type=0x86DD) / Raw(ping))
     by_address = b"\0\x02\0\0" + aim.marker + aim.to.packed  # RFC 4620: asks for its name
     return [*found, aim.icmp(139, 0, by_address)]

@@ -12,15 +12,15 @@ from scapy.layers.ppp import PPPoE, PPPoED
 from scapy.layers.sctp import SCTP, SCTPChunkInit
 from scapy.packet import Packet, Raw
 
-from leaktests.engine import plain
 from leaktests.engine.probe import EVERYWHERE, Aim, Topic
+from netchain.wire import build
 
 topic = Topic("other protocols")
 _L2 = "no IP router forwards what is no IP"
 
 
 def _ip(aim: Aim, protocol: int, body: bytes) -> bytes:
-    return plain.ip(aim.own, aim.to, protocol, body)
+    return build.ip(aim.own, aim.to, protocol, body)
 
 
 def _inner(aim: Aim, version: int) -> bytes:
@@ -28,7 +28,7 @@ def _inner(aim: Aim, version: int) -> bytes:
     if version == aim.version:
         return aim.ping()
     place = aim.place
-    return plain.icmp(
+    return build.icmp(
         place.own(version), place.peer(version), 8 if version == 4 else 128, 0,
         bytes(4) + aim.marker,
     )  # fmt: skip

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from leaktests.engine import plain
 from leaktests.engine.probe import Aim, Topic
+from netchain.wire import build
 
 topic = Topic("sweeps")
 _ITSELF = "they are for the gateway itself"
-_TRIED_APART = frozenset({plain.ICMP, plain.TCP, plain.UDP, plain.ICMP6})
+_TRIED_APART = frozenset({build.ICMP, build.TCP, build.UDP, build.ICMP6})
 _LISTENED_AT = (1053, 1080, 1194, 1337, 1701, 1723, 1900, 2049, 3128, 3306, 3389, 4433, 4500, 5000,
                 5060, 5222, 5300, 5353, 5355, 5432, 5900, 6000, 6379, 6667, 6881, 8000, 8080, 8082,
                 8118, 8333, 8443, 8888, 9000, 9001, 9030, 9040, 9041, 9050, 9051, 9052, 9053, 9100,
@@ -41,7 +41,7 @@ def next_headers(aim: Aim) -> Iterator[bytes]:
 
 def _numbers(aim: Aim) -> Iterator[bytes]:
     for number in sorted(set(range(256)) - _TRIED_APART):
-        yield plain.ip(aim.own, aim.to, number, aim.marker + bytes(16))
+        yield build.ip(aim.own, aim.to, number, aim.marker + bytes(16))
 
 
 @topic.probe("P28", "UDP ports")

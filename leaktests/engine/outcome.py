@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from leaktests.engine.sweep import Found, Sweep
+from leaktests.engine.sweep import CLEAN, INCONCLUSIVE, LEAK, Found, Sweep
+from netchain.model.allowed import links, tunnels
 from netchain.model.chain import Chain
 from netchain.wire.judge import LinkVerdict
-
-CLEAN, LEAK, INCONCLUSIVE = "clean", "leak", "inconclusive"
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,9 @@ class Run:
     @property
     def inconclusive(self) -> tuple[str, ...]:
         """Every reason why silence is no proof here."""
-        reasons = list(self.doubts)
+        tapped = {tap.link for tap in self.taps}
+        every = [link.name for link in (*links(self.chain), *tunnels(self.chain))]
+        reasons = [*self.doubts, *(f"nobody listened on {n}" for n in every if n not in tapped)]
         for sweep in self.sweeps:
             reasons += [f"{sweep.state}: {doubt}" for doubt in sweep.doubts]
             reasons += [f"{sweep.state}: {shot}: {why}" for shot, why in sweep.unsent]

@@ -17,7 +17,6 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot3, Ether
 from scapy.packet import Packet, Raw
 
-from leaktests.engine import plain
 from leaktests.engine.place import Place
 from leaktests.engine.target import DEFAULT, Target, vpn_settings
 from netchain.model.allowed import Direction
@@ -88,7 +87,7 @@ class Aim:
         """A plain UDP packet, with the marker as its payload unless `data` is given."""
         load = self.marker if data is None else data
         port = self.sport if sport is None else sport
-        return plain.udp(src or self.own, dst or self.to, port, dport, load)
+        return build.udp(src or self.own, dst or self.to, port, dport, load)
 
     def segment(
         self, dport: int, flags: str = "S", data: bytes = b"", sport: int | None = None,
@@ -97,7 +96,7 @@ class Aim:
         """A plain TCP packet; sequence and acknowledgement numbers are the marker."""
         port = self.sport if sport is None else sport
         ends = (src or self.own, dst or self.to)
-        return plain.tcp(*ends, port, dport, flags, self.marker, data, options)
+        return build.tcp(*ends, port, dport, flags, self.marker, data, options)
 
     def icmp(
         self, kind: int, code: int = 0, rest: bytes | None = None,
@@ -105,7 +104,7 @@ class Aim:
     ) -> bytes:  # fmt: skip
         """A plain ICMP packet of this family; with `rest`, what follows its checksum."""
         load = bytes(4) + self.marker if rest is None else rest
-        return plain.icmp(src or self.own, dst or self.to, kind, code, load)
+        return build.icmp(src or self.own, dst or self.to, kind, code, load)
 
     def ping(self, src: Address | None = None, dst: Address | None = None) -> bytes:
         return self.icmp(8 if self.version == 4 else 128, src=src, dst=dst)

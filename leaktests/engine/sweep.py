@@ -20,6 +20,7 @@ from netchain.model.chain import Chain
 from netchain.prove import Sensor
 from netchain.wire.judge import Leak, LinkVerdict, Timeline, judge
 
+CLEAN, LEAK, INCONCLUSIVE = "clean", "leak", "inconclusive"
 _BURST = 2000
 _BUSY_S = 5.0
 
@@ -47,8 +48,8 @@ class Sweep:
     @property
     def verdict(self) -> str:
         if self.found:
-            return "leak"
-        return "inconclusive" if self.unsent or self.doubts else "clean"
+            return LEAK
+        return INCONCLUSIVE if self.unsent or self.doubts else CLEAN
 
 
 def run(
@@ -102,4 +103,4 @@ def _inject(sensor: Sensor, shot: Shot) -> None:
         except OSError as error:
             if error.errno != errno.ENOBUFS or time.monotonic() > deadline:
                 raise
-            time.sleep(0.001)
+            time.sleep(0.001)  # a bounded poll: nothing tells that the queue has room again

@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from leaktests.engine.outcome import CLEAN, INCONCLUSIVE, LEAK, Run, Trial
+from leaktests.engine.outcome import Run, Trial
 from leaktests.engine.probe import Probe
-from leaktests.engine.sweep import Sweep
+from leaktests.engine.sweep import CLEAN, INCONCLUSIVE, LEAK, Sweep
 from leaktests.report import evidence
 from leaktests.report.facts import (
     ControlRow,

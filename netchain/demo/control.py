@@ -100,7 +100,7 @@ def _provoke(chain: Chain, site: Site, link: str, mark: Mark) -> None:
         return bool(judge(chain, site.timeline, item, site.sensor.injected)[0].leaks)
 
     workstation = chain.with_role(Role.WORKSTATION)[0].name
-    argv = ["curl", "-s", "-m", "1", f"http://{internet.SITE_NAME}/control"]
+    argv = ["curl", "-s", "-m", "0.3", f"http://{internet.SITE_NAME}/control"]
     until = time.monotonic() + _CONTROL_S
     while time.monotonic() < until:
         site.backend.execute(chain, workstation, argv, timeout=10, user=User.PERSON)

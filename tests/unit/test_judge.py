@@ -101,8 +101,8 @@ SYN = build.tcp_syn(WHONIX, OTHER, 40000, 9001)
 
 def error(quoted: bytes, kind: int = 3) -> bytes:
     """An ICMP error of the gateway's about a packet: its header and 8 bytes (RFC 792)."""
-    body = bytes([kind, 4]) + bytes(4) + b"\x05\0" + quoted[: (quoted[0] & 15) * 4 + 8]
-    return build._ip(GATEWAY, WHONIX, 1, build._put(body, 2, build.checksum(body)))
+    rest = bytes(2) + b"\x05\0" + quoted[: (quoted[0] & 15) * 4 + 8]
+    return build.icmp(GATEWAY, WHONIX, kind, 4, rest)
 
 
 @pytest.mark.parametrize("kind", [3, 11, 12])
@@ -146,8 +146,7 @@ def arp(sender: IPv4Address, target: IPv4Address, operation: int = 1) -> bytes:
 
 
 def solicitation(sender: IPv6Address, target: IPv6Address, there: IPv6Address) -> bytes:
-    body = b"\x87\0\0\0" + bytes(4) + target.packed
-    packet = build._ip(sender, there, 58, body, checksum_at=2)
+    packet = build.icmp(sender, there, 135, 0, bytes(4) + target.packed)
     packet = packet[:7] + b"\xff" + packet[8:]  # hop limit 255 (RFC 4861, section 7.1.1)
     return build.ethernet(CLIENT_MAC, NETVM_MAC, 0x86DD, packet)
 

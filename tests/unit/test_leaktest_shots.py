@@ -17,10 +17,10 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 
 from leaktests.catalogue import probes
-from leaktests.engine import plain
 from leaktests.engine.place import places
 from leaktests.engine.shot import Markers, Shot, shots
 from netchain.model.allowed import Direction
+from netchain.wire import build
 from netchain.wire.decode import decode
 from netchain.wire.flow import Flow
 
@@ -141,8 +141,8 @@ def test_plain_packets_are_as_scapy_makes_them(version: int) -> None:
     header = kind(src=str(source), dst=str(target), **more)
     segment = TCP(sport=1, dport=2, seq=3, ack=4, flags="SA", window=64240)
     numbers = (3).to_bytes(4) + (4).to_bytes(4)
-    assert plain.udp(source, target, 1, 2, b"abc") == bytes(header / UDP(sport=1, dport=2) / b"abc")
-    assert plain.tcp(source, target, 1, 2, "SA", numbers, b"x") == bytes(header / segment / b"x")
+    assert build.udp(source, target, 1, 2, b"abc") == bytes(header / UDP(sport=1, dport=2) / b"abc")
+    assert build.tcp(source, target, 1, 2, "SA", numbers, b"x") == bytes(header / segment / b"x")
 
 
 def test_each_run_has_source_ports_of_its_own() -> None:
