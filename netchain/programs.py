@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from netchain.backends.base import digest
 from netchain.errors import NetchainError, Problem
 from netchain.model.addressing import TUNNEL, address4
+from netchain.model.allowed import Link
 from netchain.model.chain import Chain, Qube, Role
 from netchain.site import Site
 from netchain.tor import torrc
@@ -41,7 +42,13 @@ def stop(chain: Chain, site: Site, qube: Qube, service: str) -> None:
     """End a program of the qube; a VPN's tunnel goes with it."""
     site.backend.stop_service(chain, qube.name, service)
     if service == wireguard.SERVICE:
-        site.backend.remove_tunnel(chain, qube.name, TUNNEL)
+        _remove_tunnel(chain, site, qube)
+
+
+def _remove_tunnel(chain: Chain, site: Site, qube: Qube) -> None:
+    """Its tap goes first, or it would be taken for one that died."""
+    site.sensor.disarm(Link(qube.name, None, tunnel=True))
+    site.backend.remove_tunnel(chain, qube.name, TUNNEL)
 
 
 def _vpn_version(vpn: WireGuard) -> str:
@@ -55,7 +62,7 @@ def _start_vpn(chain: Chain, site: Site, qube: Qube) -> None:
     """
     vpn, backend = site.vpns[qube.name], site.backend
     version = _vpn_version(vpn)
-    backend.remove_tunnel(chain, qube.name, TUNNEL)
+    _remove_tunnel(chain, site, qube)
     if backend.add_tunnel(chain, qube.name, vpn.tunnel()):
         command = wireguard.configure(vpn.setconf())
         done = backend.execute(chain, qube.name, command.argv, stdin=command.stdin)

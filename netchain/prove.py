@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from typing import Self
@@ -26,6 +27,7 @@ from netchain.model.addressing import CLIENT_MAC, NETVM_MAC
 from netchain.model.allowed import Direction, Link, allowed, links
 from netchain.model.chain import Address, Chain, QubeState
 from netchain.wire import build
+from netchain.wire.capture import Captured
 from netchain.wire.decode import decode
 from netchain.wire.judge import Leak, LinkVerdict, Timeline, judge, permits
 from netchain.wire.tap import Tap
@@ -68,7 +70,7 @@ class Sensor:
 
     def arm(self, chain: Chain, link: Link) -> None:
         """Hear the link from now on; nothing to do when it is heard already."""
-        if link.name in self._outages:
+        if self.hears(link):
             return
         self.injected.setdefault(link.name, set())
         if link.tunnel:
@@ -78,10 +80,15 @@ class Sensor:
         self.tap.add(link.name, taps[link.name], up)
         self._outages[link.name] = self.tap.outages[link.name]
 
+    def hears(self, link: Link) -> bool:
+        """Whether the link is heard now (its tap may be deaf: `doubts`)."""
+        return link.name in self._outages
+
     def disarm(self, link: Link) -> None:
         """Stop hearing a link that is going to be taken away; what it brought is judged still."""
         if link.name in self.injected and link.name in self._outages:
             self.tap.remove(link.name)
+            self.tap.remove_injector(_down(link.name))
             del self._outages[link.name]
 
     def arm_down(self, chain: Chain, link: Link) -> None:
@@ -97,16 +104,27 @@ class Sensor:
     def settle(self) -> list[str]:
         """A canary over every link: afterwards all that was sent before has been heard, or a doubt
         says where not."""
+        return [f"the tap on {link} did not hear its canary" for link in self.deaf()]
+
+    def deaf(self) -> list[str]:
+        """The links whose tap did not hear a canary, sent over every link just now."""
         mark = self.tap.mark()
         tokens = {link: secrets.token_bytes(16) for link in self._outages}
         for link, token in tokens.items():
-            self.inject(link, self._canary(link, token))
-        silent = [
+            with suppress(OSError):  # its interface is down or gone: it will not be heard
+                self.inject(link, self._canary(link, token))
+        return [
             link
             for link, token in tokens.items()
             if self.tap.wait_for(token, [link], _CANARY_S, mark)
         ]
-        return [f"the tap on {link} did not hear its canary" for link in silent]
+
+    def take(self) -> tuple[Mapping[str, list[Captured]], Mapping[str, set[bytes]]]:
+        """All that was heard so far, and what we sent of it, by link, to be judged: both are
+        forgotten here. After `settle`, or what we sent would be heard as somebody else's."""
+        injected = self.injected
+        self.injected = {link: set() for link in injected}
+        return self.tap.take(), injected
 
     def _canary(self, link: str, token: bytes) -> bytes:
         if link in self._tunnels:
@@ -163,7 +181,8 @@ def prove(chain: Chain, sensor: Sensor, timeline: Timeline) -> Verdict:
     swept = [link for link in every if link.netvm is not None]
     for link in swept:
         for frame in sweep_frames(chain, link):
-            sensor.inject(link.name, frame)
+            with suppress(OSError):  # then it is not heard, and that is a doubt
+                sensor.inject(link.name, frame)
     # Twice: what a probe caused on another link may still wait on another processor.
     doubts = sensor.settle() + sensor.settle() + _unheard(sensor, [link.name for link in swept])
     verdict = sensor.verdict(chain, timeline)

@@ -2,8 +2,8 @@
 
 Theory of operation: the sensor hears every link already. The shots are sent in bursts that the
 smallest kernel buffer holds, each burst followed by a canary over every link; what was sent before
-a canary has been heard when the canary is. Then every frame that any link carried since the sweep
-began is judged by `allowed()`; a frame that is not allowed is a leak, whoever sent it, and its
+a canary has been heard when the canary is. Then every frame that any link carried since the last
+sweep is judged by `allowed()`; a frame that is not allowed is a leak, whoever sent it, and its
 marker names the shot that it came from. A shot that was not heard on its own link was not sent, and
 proves nothing.
 """
@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from leaktests.engine.probe import Probe
 from leaktests.engine.shot import Markers, Shot
 from netchain.model.chain import Chain
 from netchain.prove import Sensor
@@ -35,10 +37,11 @@ class Found:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What one sweep showed. `unsent` are shots that proved nothing, each with the reason."""
+    """What one sweep showed. `shots` counts the packets of each probe; `unsent` are those that
+    proved nothing, each with the reason."""
 
     state: str
-    shots: tuple[Shot, ...]
+    shots: Mapping[Probe, int]
     links: tuple[LinkVerdict, ...]
     found: tuple[Found, ...]
     unsent: tuple[tuple[Shot, str], ...]
@@ -56,17 +59,20 @@ def run(
     state: str, chain: Chain, sensor: Sensor, timeline: Timeline, shots: Sequence[Shot],
     markers: Markers,
 ) -> Sweep:  # fmt: skip
-    """Send the shots, and judge all that any link carried meanwhile."""
-    start, mark = time.monotonic(), sensor.tap.mark()
+    """Send the shots (none: only listen), and judge all that any link carried since the last sweep.
+
+    Afterwards the sensor has forgotten it.
+    """
+    start = time.monotonic()
     refused, doubts = _send(sensor, shots)
-    frames = {link: sensor.tap.frames(link, mark) for link in sensor.injected}
+    frames, injected = sensor.take()
     heard = {link: {captured.frame for captured in found} for link, found in frames.items()}
     unsent = [
         (shot, refused.get(shot.frame, "it was not heard on its own link"))
         for shot in shots
         if shot.frame not in heard[shot.place.link.name]
     ]
-    verdicts = judge(chain, timeline, frames, sensor.injected)
+    verdicts = judge(chain, timeline, frames, injected)
     by_number = {markers.of(shot.marker): shot for shot in shots}
     found = [
         Found(leak, by_number.get(markers.of(leak.frame)))
@@ -74,7 +80,7 @@ def run(
         for leak in verdict.leaks
     ]
     return Sweep(
-        state, tuple(shots), tuple(verdicts), tuple(found), tuple(unsent),
+        state, Counter(shot.probe for shot in shots), tuple(verdicts), tuple(found), tuple(unsent),
         (*doubts, *sensor.doubts()), time.monotonic() - start,
     )  # fmt: skip
 

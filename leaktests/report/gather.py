@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from leaktests.engine.outcome import Run, Trial
-from leaktests.engine.probe import Probe
 from leaktests.engine.sweep import CLEAN, INCONCLUSIVE, LEAK, Sweep
 from leaktests.report import evidence
 from leaktests.report.facts import (
@@ -85,11 +84,12 @@ def _sentence(run: Run, leaks: tuple[Evidence, ...]) -> str:
 
 
 def _extent(run: Run) -> str:
-    probes = {shot.probe.id for sweep in run.sweeps for shot in sweep.shots}
-    shots = sum(len(sweep.shots) for sweep in run.sweeps)
+    probes = {probe.id for sweep in run.sweeps for probe in sweep.shots}
+    shots = sum(sum(sweep.shots.values()) for sweep in run.sweeps)
     parts = []
-    if run.sweeps:
-        states = _many(len(run.sweeps), "state")
+    sweeps = sum(bool(sweep.shots) for sweep in run.sweeps)
+    if sweeps:
+        states = _many(sweeps, "state")
         parts.append(f"{_many(shots, 'packet')} of {_many(len(probes), 'probe')} in {states}")
     if run.trials:
         parts.append(_many(len(run.trials), "trial"))
@@ -123,8 +123,10 @@ def _doubts(run: Run) -> tuple[str, ...]:
 
 
 def _probes(run: Run, sweep: Sweep, doubts: tuple[str, ...]) -> list[ProbeRow]:
-    probes: dict[str, Probe] = {shot.probe.id: shot.probe for shot in sweep.shots}
-    shots = Counter(shot.probe.id for shot in sweep.shots)
+    probes = {probe.id: probe for probe in sweep.shots}
+    shots = Counter[str]()
+    for probe, count in sweep.shots.items():
+        shots[probe.id] += count
     reasons = {
         id_: [f"{shot}: {why}" for shot, why in sweep.unsent if shot.probe.id == id_]
         for id_ in probes
@@ -150,10 +152,11 @@ def _verdict(leaked: bool, reasons: tuple[str, ...]) -> str:
 
 
 def _sweep(sweep: Sweep, doubts: tuple[str, ...]) -> SweepRow:
-    probes = {shot.probe.id for shot in sweep.shots}
+    probes = {probe.id for probe in sweep.shots}
     other = Counter(found.leak.link for found in sweep.found if found.shot is None)
     verdict = INCONCLUSIVE if doubts and sweep.verdict == CLEAN else sweep.verdict
-    return SweepRow(sweep.state, verdict, len(probes), len(sweep.shots), sweep.seconds, other)
+    count = sum(sweep.shots.values())
+    return SweepRow(sweep.state, verdict, len(probes), count, sweep.seconds, other)
 
 
 def _trial(trial: Trial, doubts: tuple[str, ...]) -> TrialRow:

@@ -74,8 +74,9 @@ def _tap(tap: TapRow) -> list[str]:
 def _states(report: Report) -> list[str]:
     lines: list[str] = []
     for row in report.sweeps:
-        told = f"{row.state}: {row.probes} probes, {row.shots} packets, {row.seconds:.1f} s, "
-        lines += _wrapped(told + row.verdict, f"{SIGNS[row.verdict]} ")
+        sent = f"{row.probes} probes, {row.shots} packets" if row.shots else "only listened"
+        told = f"{row.state}: {sent}, {row.seconds:.1f} s, {row.verdict}"
+        lines += _wrapped(told, f"{SIGNS[row.verdict]} ")
     for trial in report.trials:
         leaked = sum(trial.leaked.values())
         window = f", {leaked} leaked within {trial.window_ms:.1f} ms" if leaked else ""

@@ -115,12 +115,13 @@ class Store:
         frames = self._frames[link]
         return frames[max(0, len(frames) - self._added[link] + count) :]
 
-    def clear(self) -> None:
-        """Forget all frames, not the losses."""
+    def take(self) -> dict[str, list[Captured]]:
+        """All frames by link, which are forgotten here; the losses are not."""
         with self._changed:
-            for frames in self._frames.values():
-                frames.clear()
+            found = self._frames
+            self._frames = {link: [] for link in found}
             self._room = self._limit
+            return found
 
     def lost(self) -> Counter[str]:
         """Frames by link that did not fit."""

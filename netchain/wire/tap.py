@@ -191,9 +191,9 @@ class Tap:
         """
         return self._store.frames(link, since)
 
-    def clear(self) -> None:
-        """Forget the stored frames, which makes room for others; not the drops."""
-        self._store.clear()
+    def take(self) -> Mapping[str, list[Captured]]:
+        """The stored frames by link, which are forgotten here: room for others. Drops stay."""
+        return self._store.take()
 
     def wait_for(
         self,
@@ -216,7 +216,13 @@ class Tap:
 
     def add_injector(self, name: str, injector: socket.socket) -> None:
         """Another way to send, under a name of its own: the other end of a link that is tapped."""
+        self.remove_injector(name)
         self._injectors[name] = socket.socket(fileno=injector.detach())
+
+    def remove_injector(self, name: str) -> None:
+        """Close it; fine when there is none of that name."""
+        if name in self._injectors:
+            self._injectors.pop(name).close()
 
     def inject(self, link: str, frame: bytes) -> None:
         """Send `frame` out of the injector of `link`, whose tap hears it like any other frame.

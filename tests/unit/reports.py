@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
@@ -83,7 +84,7 @@ def dns(source: Address = WAN4, to: Address = NOBODY, sport: int = 20005) -> byt
 
 def sweep(state: str, *found: Found, **more: object) -> Sweep:
     judged = tuple(LinkVerdict(link.name, 400, ()) for link in links(CHAIN))
-    made = Sweep(state, shots(), judged, found, (), (), 1.25)
+    made = Sweep(state, Counter(shot.probe for shot in shots()), judged, found, (), (), 1.25)
     return replace(made, **more)  # type: ignore[arg-type]
 
 

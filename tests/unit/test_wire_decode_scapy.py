@@ -208,7 +208,9 @@ def upper(layer: Packet) -> dict[str, Any]:
             said["payload"] = bytes(layer.payload)
         return said
     if isinstance(layer, ICMP) or layer.name.startswith("ICMPv6"):
-        said = {"icmp_type": layer.type, "icmp_code": layer.code}
+        said = {"icmp_type": layer.type}
+        if any(field.name == "code" for field in layer.fields_desc):  # MRD calls it otherwise
+            said["icmp_code"] = layer.code
         if isinstance(layer, ICMPv6ND_NS | ICMPv6ND_NA):
             said["ndp_target"] = packed(layer.tgt)
         quoted = headers(layer.payload)

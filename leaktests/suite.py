@@ -1,0 +1,196 @@
+"""A whole run on a chain that is up: states, control, a `Run` for the reports.
+
+Theory of operation: every link and tunnel is heard from before the first probe to after the last.
+For each state the chain is brought there, swept with all shots, and made whole again by
+`apply.up`, which proves it anew; what is heard on the way back is judged, too. Last comes the
+control (in the lab only): one gateway opened, each probe must be seen. Whatever goes wrong ends the
+run there: what was found until then counts, and the reason makes it inconclusive.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from leaktests.engine import control, state, sweep
+from leaktests.engine.outcome import Control, Run, Tap
+from leaktests.engine.probe import Probe
+from leaktests.engine.shot import Markers, Shot, shots
+from leaktests.engine.state import CONNECTED, STATES, State
+from leaktests.engine.sweep import Sweep
+from netchain import apply
+from netchain.errors import Exit, NetchainError, Problem
+from netchain.model.allowed import links, tunnels
+from netchain.model.chain import Chain, QubeState
+from netchain.model.names import QubeName
+from netchain.model.observed import Observed
+from netchain.model.plan import Plan
+from netchain.site import Site
+
+AS_FOUND = "as found"
+"""The state of a chain that differs from its profile: it is swept as it is, and left so."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to do: probes, the states by name (in the order of STATES), and the seed."""
+
+    probes: Sequence[Probe]
+    states: Sequence[str] = tuple(known.name for known in STATES)
+    seed: int = 0
+    command: str = "netchain leaktest"
+
+
+@dataclass
+class _Progress:
+    """What is known so far."""
+
+    sweeps: list[Sweep] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    control: Control | None = None
+
+
+def run(chain: Chain, site: Site, wanted: Wanted) -> Run:
+    """Test the chain; it is whole again afterwards, or closed, or as it was found.
+
+    NetchainError (exit 3) when qubes of it are missing: then nothing was sent.
+    """
+    started, clock = time.time(), time.monotonic()
+    observed = site.backend.observe(chain)
+    _require(chain, observed)
+    differs = apply.plan(chain, site)
+    site.timeline.change(0, 0, _found(observed, differs))
+    arm(chain, site)
+    suite = _Suite(chain, site, wanted)
+    try:
+        suite.all_states(differs)
+    except NetchainError as error:
+        suite.stopped(error)
+    suite.listen("the end")
+    return suite.result(started, time.monotonic() - clock)
+
+
+def _require(chain: Chain, observed: Observed) -> None:
+    missing = [str(qube.name) for qube in chain.qubes if qube.name not in observed.qubes]
+    if missing:
+        title = f"chain {chain.name} is not up: {', '.join(missing)} missing"
+        hint = f"netchain up {chain.name}"
+        raise NetchainError(Problem("E057", title, help=hint), Exit.NOT_READY)
+
+
+def _found(observed: Observed, differs: Plan) -> dict[QubeName, QubeState]:
+    """The states as they are: what is closed, what lacks a program or differs otherwise."""
+    broken = {step.qube for step in differs}
+    found: dict[QubeName, QubeState] = {}
+    for name, have in observed.qubes.items():
+        open_state = QubeState.DEGRADED if name in broken else QubeState.READY
+        found[name] = QubeState.BLOCKED if have.blocked else open_state
+    return found
+
+
+def arm(chain: Chain, site: Site) -> None:
+    """Hear every link and every tunnel that is there, and be able to send from both ends."""
+    for link in (*links(chain), *tunnels(chain)):
+        if site.sensor.hears(link):
+            continue
+        site.sensor.arm(chain, link)
+        if not link.tunnel:
+            site.sensor.arm_down(chain, link)
+
+
+class _Suite:
+    """One run in progress."""
+
+    def __init__(self, chain: Chain, site: Site, wanted: Wanted) -> None:
+        self.chain, self.site, self.wanted = chain, site, wanted
+        self.known = _Progress()
+        self._seeds = count(wanted.seed << 8)
+
+    def all_states(self, differs: Plan) -> None:
+        """Each wanted state, then the control; of a chain that differs only itself."""
+        if differs:
+            self.sweep(AS_FOUND)
+            first = f"the chain differs from its profile ({differs[0]}), and is left as it is"
+            self.known.skipped += [(f"state {name}", first) for name in self.wanted.states]
+            return
+        for known in self._states():
+            self._one_state(known)
+        self._control()
+
+    def _states(self) -> Iterator[State]:
+        for known in STATES:
+            if known.name not in self.wanted.states:
+                self.known.skipped.append((f"state {known.name}", "not asked for"))
+            elif not known.exists(self.chain):
+                self.known.skipped.append((f"state {known.name}", f"no {known.needs} here"))
+            else:
+                yield known
+
+    def _one_state(self, known: State) -> None:
+        self.site.say(f"state {known.name}")
+        state.enter(known, self.chain, self.site)
+        self.sweep(known.name)
+        if known.name != CONNECTED:
+            self._mend(f"back from {known.name}")
+
+    def _control(self) -> None:
+        self.site.say("control: a gateway opened, every probe must be seen")
+        self.known.control = control.run(self.chain, self.site, *self._shots())
+        self._mend("back from the control")
+
+    def _mend(self, name: str) -> None:
+        """Make the chain whole; what any link carried meanwhile is judged."""
+        self.site.say(name)
+        try:
+            apply.up(self.chain, self.site)
+        finally:
+            self.listen(name)
+        arm(self.chain, self.site)
+
+    def _shots(self) -> tuple[list[Shot], Markers]:
+        """All shots anew: with the ports of the last ones they would be taken for its flows."""
+        markers = Markers(next(self._seeds))
+        return shots(self.chain, self.wanted.probes, markers), markers
+
+    def sweep(self, name: str) -> None:
+        self._judge(name, *self._shots())
+
+    def listen(self, name: str) -> None:
+        """Judge what was heard since the last sweep."""
+        self._judge(name, (), Markers(0))
+
+    def _judge(self, name: str, sent: Sequence[Shot], markers: Markers) -> None:
+        sensor, timeline = self.site.sensor, self.site.timeline
+        self.known.sweeps.append(sweep.run(name, self.chain, sensor, timeline, sent, markers))
+
+    def stopped(self, error: NetchainError) -> None:
+        """Note why the run ended early."""
+        self.known.doubts += [f"the run ended early: {problem}" for problem in error.problems]
+        self.known.doubts.append(error.state)
+
+    def result(self, started: float, seconds: float) -> Run:
+        known, wanted = self.known, self.wanted
+        return Run(
+            self.chain, wanted.seed, started, seconds, wanted.command,
+            sweeps=tuple(known.sweeps), control=known.control, taps=self._taps(),
+            skipped=tuple(known.skipped), doubts=tuple(known.doubts),
+        )  # fmt: skip
+
+    def _taps(self) -> tuple[Tap, ...]:
+        """Every link over the whole run; a last canary tells which can still be heard."""
+        sensor = self.site.sensor
+        deaf, drops = sensor.deaf(), sensor.tap.drops()
+        frames = Counter[str]()
+        for found in self.known.sweeps:
+            for verdict in found.links:
+                frames[verdict.link] += verdict.frames
+        every = (*links(self.chain), *tunnels(self.chain))
+        return tuple(
+            Tap(link.name, frames[link.name], link.name not in deaf, drops[link.name])
+            for link in every
+            if sensor.hears(link)
+        )
