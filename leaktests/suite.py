@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from leaktests.engine import control, state, sweep
+from leaktests.engine import control, ports, state, sweep
 from leaktests.engine.outcome import Control, Run, Tap
 from leaktests.engine.probe import Probe
 from leaktests.engine.shot import Markers, Shot, shots
@@ -36,10 +36,12 @@ AS_FOUND = "as found"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to do: probes, the states by name (in the order of STATES), and the seed."""
+    """What to do: probes, the states by name (in the order of STATES), whether to sweep every port
+    and protocol, and the seed."""
 
     probes: Sequence[Probe]
     states: Sequence[str] = tuple(known.name for known in STATES)
+    ports: bool = False
     seed: int = 0
     command: str = "netchain leaktest"
 
@@ -119,6 +121,10 @@ class _Suite:
             return
         for known in self._states():
             self._one_state(known)
+        if self.wanted.ports:
+            self._ports()
+        else:
+            self.known.skipped.append(("every port and protocol", "not asked for"))
         self._control()
 
     def _states(self) -> Iterator[State]:
@@ -136,6 +142,15 @@ class _Suite:
         self.sweep(known.name)
         if known.name != CONNECTED:
             self._mend(f"back from {known.name}")
+
+    def _ports(self) -> None:
+        """Sweep after sweep of the whole chain; in the report they are one."""
+        markers = Markers(next(self._seeds))
+        found = []
+        for name, sent in ports.sweeps(self.chain, markers):
+            self.site.say(f"every port and protocol, {name}")
+            found.append(self._swept("every port and protocol", sent, markers))
+        self.known.sweeps.append(sweep.merged("every port and protocol", found))
 
     def _control(self) -> None:
         self.site.say("control: a gateway opened, every probe must be seen")
@@ -157,15 +172,15 @@ class _Suite:
         return shots(self.chain, self.wanted.probes, markers), markers
 
     def sweep(self, name: str) -> None:
-        self._judge(name, *self._shots())
+        self.known.sweeps.append(self._swept(name, *self._shots()))
 
     def listen(self, name: str) -> None:
         """Judge what was heard since the last sweep."""
-        self._judge(name, (), Markers(0))
+        self.known.sweeps.append(self._swept(name, (), Markers(0)))
 
-    def _judge(self, name: str, sent: Sequence[Shot], markers: Markers) -> None:
+    def _swept(self, name: str, sent: Sequence[Shot], markers: Markers) -> Sweep:
         sensor, timeline = self.site.sensor, self.site.timeline
-        self.known.sweeps.append(sweep.run(name, self.chain, sensor, timeline, sent, markers))
+        return sweep.run(name, self.chain, sensor, timeline, sent, markers)
 
     def stopped(self, error: NetchainError) -> None:
         """Note why the run ended early."""

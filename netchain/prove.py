@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
@@ -100,6 +100,12 @@ class Sensor:
         would, past its rules; the judge knows it as ours."""
         self.injected[link].add(frame)
         self.tap.inject(link if direction is Direction.UP else _down(link), frame)
+
+    def inject_all(self, link: str, frames: Sequence[bytes], direction: Direction) -> int:
+        """Send the first of the frames, as many as one call takes; how many. OSError if the first
+        one cannot be sent."""
+        self.injected[link].update(frames)
+        return self.tap.inject_all(link if direction is Direction.UP else _down(link), frames)
 
     def settle(self) -> list[str]:
         """A canary over every link: afterwards all that was sent before has been heard, or a doubt

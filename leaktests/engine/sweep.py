@@ -13,9 +13,12 @@ from __future__ import annotations
 import errno
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 
+from leaktests.engine.place import Place
 from leaktests.engine.probe import Probe
 from leaktests.engine.shot import Markers, Shot
 from netchain.model.chain import Chain
@@ -25,6 +28,7 @@ from netchain.wire.judge import Leak, LinkVerdict, Timeline, judge
 CLEAN, LEAK, INCONCLUSIVE = "clean", "leak", "inconclusive"
 _BURST = 2000
 _BUSY_S = 5.0
+_FULL = (errno.ENOBUFS, errno.EAGAIN)
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,27 @@ class Sweep:
         if self.found:
             return LEAK
         return INCONCLUSIVE if self.unsent or self.doubts else CLEAN
+
+
+def merged(state: str, sweeps: Sequence[Sweep]) -> Sweep:
+    """Several sweeps as one."""
+    shots = sum((Counter(one.shots) for one in sweeps), Counter[Probe]())
+    by_link: dict[str, list[LinkVerdict]] = {}
+    for verdict in (verdict for one in sweeps for verdict in one.links):
+        by_link.setdefault(verdict.link, []).append(verdict)
+    judged = tuple(
+        LinkVerdict(
+            name, sum(v.frames for v in some), tuple(leak for v in some for leak in v.leaks)
+        )
+        for name, some in by_link.items()
+    )
+    return Sweep(
+        state, shots, judged,
+        tuple(found for one in sweeps for found in one.found),
+        tuple(pair for one in sweeps for pair in one.unsent),
+        tuple(dict.fromkeys(doubt for one in sweeps for doubt in one.doubts)),
+        sum(one.seconds for one in sweeps),
+    )  # fmt: skip
 
 
 def run(
@@ -89,24 +114,28 @@ def _send(sensor: Sensor, shots: Sequence[Shot]) -> tuple[dict[bytes, str], list
     """Send all; what the kernel refused and why, and canaries that were not heard."""
     refused: dict[bytes, str] = {}
     doubts: list[str] = []
-    for number, shot in enumerate(shots, 1):
-        try:
-            _inject(sensor, shot)
-        except OSError as error:
-            refused[shot.frame] = f"it could not be sent: {error.strerror}"
-        if number % _BURST == 0:
-            doubts += sensor.settle()
+    for burst in _parts(shots, _BURST):
+        for place, alike in groupby(burst, key=attrgetter("place")):
+            refused |= _inject(sensor, place, [shot.frame for shot in alike])
+        doubts += sensor.settle()
     return refused, doubts + sensor.settle()
 
 
-def _inject(sensor: Sensor, shot: Shot) -> None:
-    """Send one; a full queue is waited for."""
+def _parts(shots: Sequence[Shot], size: int) -> Iterator[Sequence[Shot]]:
+    for start in range(0, len(shots), size):
+        yield shots[start : start + size]
+
+
+def _inject(sensor: Sensor, place: Place, frames: list[bytes]) -> dict[bytes, str]:
+    """Send all from one place, those refused apart; a full queue is waited for."""
+    refused: dict[bytes, str] = {}
     deadline = time.monotonic() + _BUSY_S
-    while True:
+    while frames:
         try:
-            sensor.inject(shot.place.link.name, shot.frame, shot.place.direction)
-            return
+            frames = frames[sensor.inject_all(place.link.name, frames, place.direction) :]
         except OSError as error:
-            if error.errno != errno.ENOBUFS or time.monotonic() > deadline:
-                raise
-            time.sleep(0.001)  # a bounded poll: nothing tells that the queue has room again
+            if error.errno in _FULL and time.monotonic() < deadline:
+                time.sleep(0.001)  # a bounded poll: nothing tells that the queue has room again
+                continue
+            refused[frames.pop(0)] = f"it could not be sent: {error.strerror}"
+    return refused

@@ -53,7 +53,7 @@ class _Vector(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
 
 
-class _Header(ctypes.Structure):
+class Header(ctypes.Structure):
     """struct msghdr, recvmsg(2)."""
 
     _fields_ = (
@@ -67,10 +67,10 @@ class _Header(ctypes.Structure):
     )
 
 
-class _Message(ctypes.Structure):
+class Message(ctypes.Structure):
     """struct mmsghdr, recvmmsg(2)."""
 
-    _fields_ = (("header", _Header), ("length", ctypes.c_uint))
+    _fields_ = (("header", Header), ("length", ctypes.c_uint))
 
 
 class Receiver:
@@ -78,14 +78,14 @@ class Receiver:
 
     def __init__(self) -> None:
         """Raises NotImplementedError where the structures are not those of 64-bit Linux."""
-        if ctypes.sizeof(_Message) != _HEAD.size or _HEAD.size != 64:
+        if ctypes.sizeof(Message) != _HEAD.size or _HEAD.size != 64:
             raise NotImplementedError("packets can be captured on 64-bit Linux only")
         # Anonymous memory: a page takes room only once a frame was written to it.
         self._frames = mmap.mmap(-1, BATCH * _SNAP)
         self._addresses = bytearray(BATCH * _ADDRESS)
         self._controls = bytearray(BATCH * _CONTROL)
         self._vectors = (_Vector * BATCH)()
-        self._messages = (_Message * BATCH)()
+        self._messages = (Message * BATCH)()
         self._fill()
         self._heads = memoryview(self._messages).cast("B")
         self._untouched = bytes(self._heads)

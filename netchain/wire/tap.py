@@ -7,6 +7,7 @@ before it on the same path has then been heard, without any sleep.
 
     packet_socket   opens the sockets; what the kernel says about them
     receiver        reads one socket: frame, time, direction, VLAN tag
+    sender          sends many frames at once
     capture         `Captured`, and the store with its waiting
     tap             the thread, dead links, drops, injection
 
@@ -20,7 +21,7 @@ import os
 import select
 import socket
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from threading import Lock, Thread
 from time import time_ns
@@ -39,6 +40,7 @@ from netchain.wire.packet_socket import (
     take_drops,
 )
 from netchain.wire.receiver import BATCH, Receiver
+from netchain.wire.sender import Sender
 
 __all__ = ["Captured", "Tap", "open_inject_socket", "open_packet_socket"]
 
@@ -87,6 +89,7 @@ class Tap:
         self._store = Store(memory_limit)
         self._serving, self._statistics = Lock(), Lock()
         self._past = Counter[str]()
+        self._sending, self._sender = Lock(), Sender()
         self._receiver = Receiver()
         self._failed: str | None = None
         self._closing = False
@@ -230,6 +233,14 @@ class Tap:
         Raises KeyError for a link without an injector, OSError if it cannot be sent.
         """
         self._injectors[link].send(frame)
+
+    def inject_all(self, link: str, frames: Sequence[bytes]) -> int:
+        """Send the first of the frames, as many as one call takes; how many.
+
+        Raises KeyError as `inject` does, OSError if the first one cannot be sent.
+        """
+        with self._sending:
+            return self._sender.send(self._injectors[link].fileno(), frames)
 
     def close(self) -> None:
         """Stop listening. Frames, drops and dead links can still be asked for."""
