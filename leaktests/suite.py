@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
+from leaktests import conditions
 from leaktests.engine import control, ports, state, sweep
 from leaktests.engine.outcome import Control, Run, Tap
 from leaktests.engine.probe import Probe
@@ -28,7 +29,7 @@ from netchain.model.chain import Chain, QubeState
 from netchain.model.names import QubeName
 from netchain.model.observed import Observed
 from netchain.model.plan import Plan
-from netchain.site import Site
+from netchain.site import Say, Site
 
 AS_FOUND = "as found"
 """The state of a chain that differs from its profile: it is swept as it is, and left so."""
@@ -56,8 +57,9 @@ class _Progress:
     control: Control | None = None
 
 
-def run(chain: Chain, site: Site, wanted: Wanted) -> Run:
-    """Test the chain; it is whole again afterwards, or closed, or as it was found.
+def run(chain: Chain, site: Site, wanted: Wanted, say: Say = lambda _: None) -> Run:
+    """Test the chain; it is whole again afterwards, or closed, or as it was found. `say` is told
+    what is being done.
 
     NetchainError (exit 3) when qubes of it are missing: then nothing was sent.
     """
@@ -67,7 +69,7 @@ def run(chain: Chain, site: Site, wanted: Wanted) -> Run:
     differs = apply.plan(chain, site)
     site.timeline.change(0, 0, _found(observed, differs))
     arm(chain, site)
-    suite = _Suite(chain, site, wanted)
+    suite = _Suite(chain, site, wanted, conditions.of(chain, observed, differs), say)
     try:
         suite.all_states(differs)
     except NetchainError as error:
@@ -107,8 +109,11 @@ def arm(chain: Chain, site: Site) -> None:
 class _Suite:
     """One run in progress."""
 
-    def __init__(self, chain: Chain, site: Site, wanted: Wanted) -> None:
+    def __init__(
+        self, chain: Chain, site: Site, wanted: Wanted, conditions: Mapping[str, str], say: Say
+    ) -> None:
         self.chain, self.site, self.wanted = chain, site, wanted
+        self.conditions, self.say = conditions, say
         self.known = _Progress()
         self._seeds = count(wanted.seed << 8)
 
@@ -137,7 +142,7 @@ class _Suite:
                 yield known
 
     def _one_state(self, known: State) -> None:
-        self.site.say(f"state {known.name}")
+        self.say(f"state {known.name}")
         state.enter(known, self.chain, self.site)
         self.sweep(known.name)
         if known.name != CONNECTED:
@@ -148,18 +153,18 @@ class _Suite:
         markers = Markers(next(self._seeds))
         found = []
         for name, sent in ports.sweeps(self.chain, markers):
-            self.site.say(f"every port and protocol, {name}")
+            self.say(f"every port and protocol, {name}")
             found.append(self._swept("every port and protocol", sent, markers))
         self.known.sweeps.append(sweep.merged("every port and protocol", found))
 
     def _control(self) -> None:
-        self.site.say("control: a gateway opened, every probe must be seen")
+        self.say("control: a gateway opened, every probe must be seen")
         self.known.control = control.run(self.chain, self.site, *self._shots())
         self._mend("back from the control")
 
     def _mend(self, name: str) -> None:
         """Make the chain whole; what any link carried meanwhile is judged."""
-        self.site.say(name)
+        self.say(name)
         try:
             apply.up(self.chain, self.site)
         finally:
@@ -193,6 +198,7 @@ class _Suite:
             self.chain, wanted.seed, started, seconds, wanted.command,
             sweeps=tuple(known.sweeps), control=known.control, taps=self._taps(),
             skipped=tuple(known.skipped), doubts=tuple(known.doubts),
+            conditions=self.conditions,
         )  # fmt: skip
 
     def _taps(self) -> tuple[Tap, ...]:

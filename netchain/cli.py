@@ -26,6 +26,8 @@ VERBS = {
     "down": "Remove a chain",
     "status": "What a chain is doing now",
     "plan": "What `up` would change",
+    "leaktest": "Test with packets that nothing bypasses a chain",
+    "report": "What an earlier leaktest found",
     "exec": "Run a command in a qube: netchain exec CHAIN[:QUBE] -- CMD",
     "shell": "A shell in a qube",
     "ls": "Chains and profiles",

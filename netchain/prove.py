@@ -88,12 +88,12 @@ class Sensor:
         """Stop hearing a link that is going to be taken away; what it brought is judged still."""
         if link.name in self.injected and link.name in self._outages:
             self.tap.remove(link.name)
-            self.tap.remove_injector(_down(link.name))
+            self.tap.injectors.remove(_down(link.name))
             del self._outages[link.name]
 
     def arm_down(self, chain: Chain, link: Link) -> None:
         """Be able to send down the link, too, as its netvm would."""
-        self.tap.add_injector(_down(link.name), self.backend.injector(chain, link, Direction.DOWN))
+        self.tap.injectors.add(_down(link.name), self.backend.injector(chain, link, Direction.DOWN))
 
     def inject(self, link: str, frame: bytes, direction: Direction = Direction.UP) -> None:
         """Send a frame as the qube at the link's one end (its client, or with DOWN its netvm)
@@ -105,7 +105,9 @@ class Sensor:
         """Send the first of the frames, as many as one call takes; how many. OSError if the first
         one cannot be sent."""
         self.injected[link].update(frames)
-        return self.tap.inject_all(link if direction is Direction.UP else _down(link), frames)
+        return self.tap.injectors.send_all(
+            link if direction is Direction.UP else _down(link), frames
+        )
 
     def settle(self) -> list[str]:
         """A canary over every link: afterwards all that was sent before has been heard, or a doubt

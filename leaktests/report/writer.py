@@ -31,12 +31,22 @@ def of(run: Run, *, redact: bool = False) -> Report:
     return redacted(report, run.chain) if redact else report
 
 
+def as_text(run: Run, *, redact: bool = False) -> str:
+    """The report for the terminal."""
+    return terminal.render(of(run, redact=redact))
+
+
+def as_json(run: Run, *, redact: bool = False) -> str:
+    """The JSON document."""
+    return data.render(of(run, redact=redact))
+
+
 def write(
-    run: Run, *, text: bool = True, json_file: Path | None = None, junit_file: Path | None = None,
+    run: Run, *, json_file: Path | None = None, junit_file: Path | None = None,
     sarif_file: Path | None = None, html_file: Path | None = None, pcap_dir: Path | None = None,
     redact: bool = False,
-) -> str:  # fmt: skip
-    """Write the files that are asked for; the report for the terminal, "" without `text`.
+) -> None:  # fmt: skip
+    """Write the files that are asked for.
 
     `pcap_dir` gets a capture for each link on which something leaked, which `redact` leaves out.
     Raises OSError that names the file.
@@ -54,7 +64,6 @@ def write(
         pcap_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     for path, content in made:
         _write(path, content)
-    return terminal.render(report) if text else ""
 
 
 def captures(run: Run) -> Iterator[tuple[str, bytes]]:

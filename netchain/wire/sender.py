@@ -1,4 +1,4 @@
-"""Send many frames through a packet socket with one call.
+"""Send frames through packet sockets, many with one call.
 
 Theory of operation: one sendmmsg(2) through ctypes that keeps the interpreter lock, as `receiver`
 does and for the same reason: `socket.send` lets go of it for each frame, and then waits for the
@@ -9,11 +9,48 @@ import ctypes
 import os
 import socket
 from collections.abc import Sequence
+from threading import Lock
 
 from netchain.wire.receiver import Header, Message
 
 BATCH = 256
 """Frames that one call sends at most."""
+
+
+class Injectors:
+    """Packet sockets to send through, by name; any thread may use them."""
+
+    def __init__(self) -> None:
+        self._sockets: dict[str, socket.socket] = {}
+        self._lock, self._sender = Lock(), Sender()
+
+    def add(self, name: str, injector: socket.socket) -> None:
+        """Take a socket of `open_inject_socket` over, in the place of one of that name."""
+        self.remove(name)
+        self._sockets[name] = socket.socket(fileno=injector.detach())
+
+    def remove(self, name: str) -> None:
+        """Close it; fine when there is none."""
+        if name in self._sockets:
+            self._sockets.pop(name).close()
+
+    def send(self, name: str, frame: bytes) -> None:
+        """KeyError for an unknown name, OSError if it cannot be sent."""
+        self._sockets[name].send(frame)
+
+    def send_all(self, name: str, frames: Sequence[bytes]) -> int:
+        """Send the first of the frames, as many as one call takes; how many.
+
+        KeyError for an unknown name, OSError if the first one cannot be sent.
+        """
+        with self._lock:
+            return self._sender.send(self._sockets[name].fileno(), frames)
+
+    def take(self) -> list[socket.socket]:
+        """All sockets, to be closed; they are forgotten here."""
+        found = list(self._sockets.values())
+        self._sockets = {}
+        return found
 
 
 class Sender:

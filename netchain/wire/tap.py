@@ -21,7 +21,7 @@ import os
 import select
 import socket
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from threading import Lock, Thread
 from time import time_ns
@@ -40,7 +40,7 @@ from netchain.wire.packet_socket import (
     take_drops,
 )
 from netchain.wire.receiver import BATCH, Receiver
-from netchain.wire.sender import Sender
+from netchain.wire.sender import Injectors
 
 __all__ = ["Captured", "Tap", "open_inject_socket", "open_packet_socket"]
 
@@ -70,7 +70,8 @@ class _Link:
 class Tap:
     """Hears its links from the moment they are added until `close`; a context manager.
 
-    The tap takes sockets over: it detaches them from the objects passed in, and closes them.
+    `injectors` are the ways to send: of the links by their names, and others. The tap takes sockets
+    over: it detaches them from the objects passed in, and closes them.
     """
 
     def __init__(
@@ -85,11 +86,10 @@ class Tap:
         Raises ValueError as `add` does, and closes the sockets that it took over by then.
         """
         self._links: dict[int, _Link] = {}
-        self._injectors: dict[str, socket.socket] = {}
         self._store = Store(memory_limit)
         self._serving, self._statistics = Lock(), Lock()
         self._past = Counter[str]()
-        self._sending, self._sender = Lock(), Sender()
+        self.injectors = Injectors()
         self._receiver = Receiver()
         self._failed: str | None = None
         self._closing = False
@@ -119,7 +119,7 @@ class Tap:
         added = _Link(link, tap)
         self._store.open(link)
         if injector is not None:
-            self._injectors[link] = socket.socket(fileno=injector.detach())
+            self.injectors.add(link, injector)
         descriptor = added.socket.fileno()
         with self._serving:
             self._links[descriptor] = added
@@ -142,9 +142,9 @@ class Tap:
             with suppress(FileNotFoundError):  # one whose interface is gone
                 self._epoll.unregister(descriptor)
             self._past[link] += found.drops + take_drops(found.socket)
-            injector = self._injectors.pop(link, None)
         self._store.end(link)
-        close_all([found.socket] + ([injector] if injector else []))
+        self.injectors.remove(link)
+        found.socket.close()
 
     def __enter__(self) -> Self:
         return self
@@ -217,30 +217,12 @@ class Tap:
             return self._store.wait_for(lambda seen: needle in seen.frame, links, deadline_s, since)
         return self._store.wait_for(wanted, links, deadline_s, since)
 
-    def add_injector(self, name: str, injector: socket.socket) -> None:
-        """Another way to send, under a name of its own: the other end of a link that is tapped."""
-        self.remove_injector(name)
-        self._injectors[name] = socket.socket(fileno=injector.detach())
-
-    def remove_injector(self, name: str) -> None:
-        """Close it; fine when there is none of that name."""
-        if name in self._injectors:
-            self._injectors.pop(name).close()
-
     def inject(self, link: str, frame: bytes) -> None:
         """Send `frame` out of the injector of `link`, whose tap hears it like any other frame.
 
         Raises KeyError for a link without an injector, OSError if it cannot be sent.
         """
-        self._injectors[link].send(frame)
-
-    def inject_all(self, link: str, frames: Sequence[bytes]) -> int:
-        """Send the first of the frames, as many as one call takes; how many.
-
-        Raises KeyError as `inject` does, OSError if the first one cannot be sent.
-        """
-        with self._sending:
-            return self._sender.send(self._injectors[link].fileno(), frames)
+        self.injectors.send(link, frame)
 
     def close(self) -> None:
         """Stop listening. Frames, drops and dead links can still be asked for."""
@@ -250,7 +232,7 @@ class Tap:
         os.eventfd_write(self._wake, 1)
         self._reader.join()
         self.drops()
-        close_all([link.socket for link in self._links.values()] + list(self._injectors.values()))
+        close_all([link.socket for link in self._links.values()] + self.injectors.take())
         self._epoll.close()
         os.close(self._wake)
 
