@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -97,13 +98,17 @@ def _found(observed: Observed, differs: Plan) -> dict[QubeName, QubeState]:
 
 
 def arm(chain: Chain, site: Site) -> None:
-    """Hear every link and every tunnel that is there, and be able to send from both ends."""
+    """Hear every link and every tunnel, and be able to send from both ends.
+
+    One that is not there is not heard: whatever else is found, the run is inconclusive then.
+    """
     for link in (*links(chain), *tunnels(chain)):
         if site.sensor.hears(link):
             continue
-        site.sensor.arm(chain, link)
-        if not link.tunnel:
-            site.sensor.arm_down(chain, link)
+        with suppress(NetchainError):
+            site.sensor.arm(chain, link)
+            if not link.tunnel:
+                site.sensor.arm_down(chain, link)
 
 
 class _Suite:
@@ -174,7 +179,9 @@ class _Suite:
     def _shots(self) -> tuple[list[Shot], Markers]:
         """All shots anew: with the ports of the last ones they would be taken for its flows."""
         markers = Markers(next(self._seeds))
-        return shots(self.chain, self.wanted.probes, markers), markers
+        every = shots(self.chain, self.wanted.probes, markers)
+        hears = self.site.sensor.hears
+        return [shot for shot in every if hears(shot.place.link)], markers
 
     def sweep(self, name: str) -> None:
         self.known.sweeps.append(self._swept(name, *self._shots()))

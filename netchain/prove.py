@@ -116,16 +116,11 @@ class Sensor:
 
     def deaf(self) -> list[str]:
         """The links whose tap did not hear a canary, sent over every link just now."""
-        mark = self.tap.mark()
-        tokens = {link: secrets.token_bytes(16) for link in self._outages}
-        for link, token in tokens.items():
+        mark, token = self.tap.mark(), secrets.token_bytes(16)
+        for link in self._outages:
             with suppress(OSError):  # its interface is down or gone: it will not be heard
                 self.inject(link, self._canary(link, token))
-        return [
-            link
-            for link, token in tokens.items()
-            if self.tap.wait_for(token, [link], _CANARY_S, mark)
-        ]
+        return sorted(self.tap.wait_for(token, self._outages, _CANARY_S, mark))
 
     def take(self) -> tuple[Mapping[str, list[Captured]], Mapping[str, set[bytes]]]:
         """All that was heard so far, and what we sent of it, by link, to be judged: both are
@@ -226,7 +221,7 @@ def _packets(chain: Chain, link: Link) -> Iterator[bytes]:
     )
     for sources, target in pairs:
         for source in sources:
-            yield build.ping(source, target, b"netchain")
+            yield build.ping(source, target, bytes(8))
             for port in _PORTS:
-                yield build.udp(source, target, 40000, port, b"netchain")
+                yield build.udp(source, target, 40000, port, bytes(8))
                 yield build.tcp_syn(source, target, 40000, port)

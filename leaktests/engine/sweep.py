@@ -117,8 +117,8 @@ def _send(sensor: Sensor, shots: Sequence[Shot]) -> tuple[dict[bytes, str], list
     for burst in _parts(shots, _BURST):
         for place, alike in groupby(burst, key=attrgetter("place")):
             refused |= _inject(sensor, place, [shot.frame for shot in alike])
-        doubts += sensor.settle()
-    return refused, doubts + sensor.settle()
+        doubts = doubts or sensor.settle()  # who is deaf is not waited for again and again
+    return refused, doubts or sensor.settle()
 
 
 def _parts(shots: Sequence[Shot], size: int) -> Iterator[Sequence[Shot]]:

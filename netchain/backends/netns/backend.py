@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from netchain import paths
 from netchain.backends.base import Completed, Service, Tunnel, Uids, User, digest
@@ -17,6 +18,7 @@ from netchain.model.allowed import Direction, Link
 from netchain.model.chain import Chain, Role
 from netchain.model.names import QubeName
 from netchain.model.observed import Observed, ObservedQube
+from netchain.model.plan import peer
 from netchain.model.sysctls import sysctls
 from netchain.nft.fill import BLOCKED_TABLE, TABLE
 from netchain.resources import data_dir
@@ -36,12 +38,15 @@ class NetnsBackend:
 
     def observe(self, chain: Chain) -> Observed:
         found = self.keeper.ask("observe", prefix=f"{chain.name}:")["nodes"]
+        networks = self.keeper.ask("network", prefix=f"{chain.name}:")["nodes"]
         qubes = {}
         for node, state in found.items():
             name = QubeName(node.partition(":")[2])
             listing = self._list(chain, name)
             services = state["services"].items()
             link, wired = wiring.read_label(state["uplink"])
+            if _rewired(chain, name, link, networks):
+                wired = ""
             qubes[name] = ObservedQube(
                 blocked=_table(listing, BLOCKED_TABLE) == self._blocked_listing,
                 role=Role(state["role"]),
@@ -200,6 +205,18 @@ def private_volume(chain: Chain, qube: QubeName) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o711)  # tor's own user must reach its part; the state directory is 0700
     return directory
+
+
+def _rewired(
+    chain: Chain, name: QubeName, link: QubeName | None, networks: Mapping[str, Any]
+) -> bool:
+    """Whether the qube's link is otherwise than it was wired, at either end: one that went down has
+    lost its routes, and still its label."""
+    qube = next((qube for qube in chain.qubes if qube.name == name), None)
+    if qube is None or link != peer(qube):
+        return False
+    own, netvm = networks.get(_node(chain, name), ()), networks.get(_node(chain, link))
+    return bool(wiring.differs(chain, qube, own, netvm))
 
 
 def _node(chain: Chain, qube: str) -> str:

@@ -19,9 +19,11 @@ from typing import Any
 from pyroute2.netlink import (
     NLM_F_ACK,
     NLM_F_CREATE,
+    NLM_F_DUMP_INTR,
     NLM_F_EXCL,
     NLM_F_REPLACE,
     NLM_F_REQUEST,
+    NLMSG_DONE,
     NLMSG_ERROR,
 )
 from pyroute2.netlink.rtnl import (
@@ -84,6 +86,33 @@ class Netlink:
         for number, change in zip(errors, changes, strict=True):
             if number:
                 raise OSError(number, f"{os.strerror(number)}: {describe(change)}")
+
+    def dump(self, request: bytes) -> list[bytes]:
+        """Every message of the answer to a request with NLM_F_DUMP; asked again when something
+        changed meanwhile (NLM_F_DUMP_INTR). Raises OSError when the kernel refuses.
+        """
+        while True:
+            self._socket.send(request)
+            found, interrupted = self._one_dump()
+            if not interrupted:
+                return found
+
+    def _one_dump(self) -> tuple[list[bytes], bool]:
+        found: list[bytes] = []
+        interrupted = False
+        while True:
+            data = self._socket.recv(1 << 17)
+            offset = 0
+            while offset + 16 <= len(data):
+                length, kind, flags = struct.unpack_from("=IHH", data, offset)
+                interrupted = interrupted or bool(flags & NLM_F_DUMP_INTR)
+                if kind == NLMSG_DONE:
+                    return found, interrupted
+                if kind == NLMSG_ERROR:
+                    number = -struct.unpack_from("=i", data, offset + 16)[0]
+                    raise OSError(number, os.strerror(number))
+                found.append(data[offset : offset + length])
+                offset += (length + 3) & ~3
 
     def await_up(self, index: int) -> None:
         """Return once the interface is operational; OSError (ETIMEDOUT) after a second.

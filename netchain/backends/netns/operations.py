@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from netchain.backends.base import Command, Service, User
 from netchain.backends.netns import netlink, nodes, syscalls
+from netchain.backends.netns.network_dump import dump
 from netchain.backends.netns.rpc import Message
 from netchain.model.addressing import TUNNEL, UPLINK
 from netchain.wire.packet_socket import open_inject_socket, open_packet_socket
@@ -186,6 +187,12 @@ class Operations:
                 "uplink": _alias(node, UPLINK),
                 "services": self._services(name, node),
             }
+        return {"nodes": found}, []
+
+    def do_network(self, message: Message) -> Answer:
+        """What the network of such nodes is: their addresses, routes, neighbours."""
+        nodes_ = self._keeper.nodes.items()
+        found = {n: dump(node.netlink) for n, node in nodes_ if n.startswith(message["prefix"])}
         return {"nodes": found}, []
 
     def _services(self, name: str, node: nodes.Node) -> dict[str, Any]:
