@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from stem import ControllerError
+from stem.connection import AuthenticationFailure
 from stem.control import Controller
 from stem.socket import ControlSocket
 from stem.util import log as stem_log
@@ -43,11 +44,11 @@ class Tor:
 
     def __init__(self, connection: socket.socket) -> None:
         connection.settimeout(_ANSWER_S)  # one that accepts and says nothing must not hold us up
+        self._controller = Controller(_Given(connection))
         try:
-            self._controller = Controller(_Given(connection))
             self._controller.authenticate()
-        except (ControllerError, OSError) as error:
-            connection.close()
+        except (ControllerError, AuthenticationFailure, OSError) as error:
+            self._controller.close()
             raise NetchainError(Problem("E060", f"tor does not answer: {error}")) from error
 
     def __enter__(self) -> Self:

@@ -1,14 +1,14 @@
-"""`up` fails closed on the backend in memory, whatever fails and wherever it does.
+"""`up` fails closed on the backend in memory, whatever fails and wherever it does; `down` goes on.
 
 Not covered: proof and programs, which need a kernel (tests/lab).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
+from sites import site_of
 
 from netchain import apply
 from netchain.backends.fake import FakeBackend
@@ -16,12 +16,7 @@ from netchain.console import Console
 from netchain.errors import NetchainError, Problem
 from netchain.model.chain import Chain
 from netchain.model.names import QubeName
-from netchain.prove import Sensor
-from netchain.site import Site
-from netchain.vpn.secret import Secret
-from netchain.vpn.wireguard import WireGuard
-
-KEY = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
+from netchain.model.observed import Observed
 
 
 class Failing(FakeBackend):
@@ -48,19 +43,6 @@ class Failing(FakeBackend):
 @pytest.fixture
 def chain(shipped: Callable[[str], Chain]) -> Chain:
     return shipped("vpn-only")
-
-
-@contextmanager
-def site_of(backend: FakeBackend, chain: Chain, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """Without taps: no packet socket can be had of a wire in memory."""
-    vpn = chain[QubeName("sys-proxyvm")].vpn
-    assert vpn is not None and vpn.settings is not None
-    monkeypatch.setattr(Sensor, "arm", lambda *_: None)
-    vpns = {QubeName("sys-proxyvm"): WireGuard(vpn.settings, Secret(KEY), KEY)}
-    with Sensor(backend) as sensor:
-        yield Site(backend, sensor, vpns)
-    for name in backend.observe(chain).qubes:
-        backend.remove(chain, name)  # closes its wires
 
 
 @pytest.mark.parametrize(
@@ -92,6 +74,96 @@ def test_a_qube_that_cannot_be_closed_keeps_no_other_from_it(
         qubes = backend.observe(chain).qubes
     assert {name for name, have in qubes.items() if not have.blocked} == {"sys-net"}
     assert "could not block sys-net: it does not answer" in told
+
+
+class Lost(Failing):
+    """Closes the qube that is stuck, but the answer is lost; `blind`: nobody can look, either."""
+
+    def __init__(self, *, blind: bool) -> None:
+        super().__init__(NetchainError(Problem("E052", "no")), "sys-proxyvm")
+        self.blind = blind
+
+    def block(self, chain: Chain, qube: QubeName) -> None:
+        super().block(chain, qube)
+        if self.failed and qube == "sys-net":
+            raise OSError("the answer is lost")
+
+    def observe(self, chain: Chain) -> Observed:
+        if self.failed and self.blind:
+            raise OSError("nobody answers")
+        return super().observe(chain)
+
+
+def state_after(backend: Failing, chain: Chain, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What the error of an `up` that fails says of the chain."""
+    with site_of(backend, chain, monkeypatch) as site:
+        with pytest.raises(NetchainError) as raised:
+            apply.up(chain, site)
+        backend.failed = False
+    return raised.value.state
+
+
+def test_what_could_not_be_closed_is_named_with_the_way_out(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = Failing(NetchainError(Problem("E052", "no")), "sys-proxyvm", stuck="sys-net")
+    state = state_after(backend, chain, monkeypatch)
+    assert state == "NOT CLOSED: sys-net. Run: netchain down vpn-only"
+
+
+def test_whether_a_qube_is_closed_is_looked_up(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not taken from whether closing it failed; who cannot be looked at counts as open."""
+    assert "left closed" in state_after(Lost(blind=False), chain, monkeypatch)
+    assert "NOT CLOSED: sys-net." in state_after(Lost(blind=True), chain, monkeypatch)
+
+
+class Holding(FakeBackend):
+    """Refuses to close one qube and to remove another."""
+
+    def __init__(self, open_: str, kept: str) -> None:
+        super().__init__()
+        self.open, self.kept = open_, kept
+
+    def block(self, chain: Chain, qube: QubeName) -> None:
+        if qube == self.open:
+            raise NetchainError(Problem("E052", f"cannot close {qube}"))
+        super().block(chain, qube)
+
+    def remove(self, chain: Chain, qube: QubeName) -> None:
+        if qube == self.kept:
+            raise NetchainError(Problem("E052", f"cannot remove {qube}"))
+        super().remove(chain, qube)
+
+
+def test_down_goes_on_past_what_fails_and_names_what_is_left(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = Holding("work", "sys-firewall")
+    with site_of(backend, chain, monkeypatch) as site:
+        for qube in chain.qubes:
+            backend.create(chain, qube.name)
+            backend.unblock(chain, qube.name)
+        with pytest.raises(NetchainError) as raised:
+            apply.down(chain, site)
+        left = backend.observe(chain).qubes
+        backend.kept = ""
+    assert set(left) == {"sys-firewall"} and left[QubeName("sys-firewall")].blocked
+    titles = [problem.title for problem in raised.value.problems]
+    assert titles == ["cannot close work", "cannot remove sys-firewall"]
+    assert raised.value.state == "These are still there: sys-firewall. Run it again."
+
+
+def test_down_is_done_when_nothing_is_left_whatever_failed(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = Holding("work", "")
+    with site_of(backend, chain, monkeypatch) as site:
+        backend.create(chain, QubeName("work"))
+        backend.unblock(chain, QubeName("work"))
+        assert len(apply.down(chain, site)) == 2
+        assert backend.observe(chain).qubes == {}
 
 
 def test_progress_that_nobody_reads_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,8 +207,12 @@ def test_key_files_that_are_refused(
 
 
 @pytest.mark.parametrize(
-    "text", ["", PRIVATE[:-1], PRIVATE[1:], f"{PRIVATE} {PRIVATE}", "=" * 44, PRIVATE + "A"]
-)
+    "text",
+    [
+        "", PRIVATE[:-1], PRIVATE[1:], f"{PRIVATE} {PRIVATE}", "=" * 44, PRIVATE + "A",
+        PRIVATE[:-2] + "F=",  # the same 32 bytes, but with a bit set that is not used
+    ],
+)  # fmt: skip
 def test_what_is_no_key_is_told_by_its_length_only(config: Path, text: str) -> None:
     config.with_name("key").write_text(text)
     (problem,) = trouble(config)
