@@ -154,7 +154,7 @@ class Keeper:
         client.close()
         for running in self._running.values():
             if running.client is client and running.process.poll() is None:
-                running.process.kill()
+                spawn.kill(running.process)
 
     def _spawn_for(self, client: socket.socket, message: rpc.Message, fds: list[int]) -> None:
         try:
@@ -166,8 +166,9 @@ class Keeper:
                 directory=directory if node.path(directory).is_dir() else "/",
             )  # fmt: skip
             process = subprocess.Popen(
-                argv, stdin=fds[0], stdout=fds[1], stderr=fds[2], env=message.get("environment")
-            )
+                argv, stdin=fds[0], stdout=fds[1], stderr=fds[2],
+                env=message.get("environment"), process_group=0,
+            )  # fmt: skip
         except (KeyError, OSError) as error:
             rpc.send(client, {"error": f"cannot start: {error}"})
             return
@@ -192,6 +193,7 @@ class Keeper:
             return subprocess.Popen(
                 spawn.argv(node.pid, command.argv, user, self.uids),
                 stdin=source, stdout=words, stderr=words, env=environment, pass_fds=pass_fds,
+                process_group=0,
             )  # fmt: skip
 
     def _reap(self) -> None:

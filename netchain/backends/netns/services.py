@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from netchain.backends.base import Command, Service
+from netchain.backends.netns import spawn
 
 _PAUSE_MIN_S, _PAUSE_MAX_S, _STEADY_S = 0.1, 5.0, 10.0
 _SETUP_MIN_S, _SETUP_MAX_S = 0.02, 1.0
@@ -46,8 +47,8 @@ class Supervised:
 class Supervisor:
     """All services of a site. `poll` is called when a child has ended or time is due."""
 
-    def __init__(self, spawn: Spawn) -> None:
-        self._spawn = spawn
+    def __init__(self, start: Spawn) -> None:
+        self._spawn = start
         self._services: dict[tuple[str, str], Supervised] = {}
 
     def add(self, node: str, service: Service, log: Path) -> None:
@@ -63,7 +64,7 @@ class Supervisor:
             supervised = self._services.pop(key)
             for process in (supervised.process, supervised.helper):
                 if process is not None and process.poll() is None:
-                    process.kill()
+                    spawn.kill(process)
                     process.wait()
 
     def processes(self) -> list[subprocess.Popen[bytes]]:
@@ -90,7 +91,7 @@ class Supervisor:
             s.pause = _PAUSE_MIN_S if steady else min(s.pause * 2, _PAUSE_MAX_S)
             s.process, s.due = None, now + s.pause
             if s.helper is not None:
-                s.helper.kill()
+                spawn.kill(s.helper)
         if s.helper is not None and s.helper.poll() is not None:
             if s.helper.returncode == 0 and s.pending:
                 s.pending.pop(0)

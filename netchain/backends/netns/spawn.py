@@ -8,6 +8,10 @@ which nothing of the site is its own.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,3 +51,10 @@ def argv(
             words += [f"--reuid={ids[0]}", f"--regid={ids[1]}", "--clear-groups"]
         words += _NO_CAPABILITIES
     return [*words, "--", *command]
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill it with its process group, which it leads: nsenter's child would outlive nsenter until
+    setpriv has asked for its death."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
