@@ -10,6 +10,9 @@ from pathlib import Path
 
 from netchain.errors import NetchainError, Problem
 
+_OPEN = "others can write to this directory"
+_OWN = "name a directory of your own with NETCHAIN_STATE_DIR"
+
 
 def runtime_dir() -> Path:
     """Sockets, locks and logs: gone after a reboot."""
@@ -32,11 +35,21 @@ def state_dir() -> Path:
 
 
 def profile_dirs() -> tuple[Path, ...]:
-    """Where profiles are looked for: the user's, then the system's."""
+    """Where profiles are looked for: the user's, then the system's.
+
+    Raises NetchainError (E002) when everybody could put a chain there under a name of ours.
+    """
     if "NETCHAIN_CONFIG_DIR" in os.environ:
-        return (Path(os.environ["NETCHAIN_CONFIG_DIR"], "chains"),)
+        return (_closed(Path(os.environ["NETCHAIN_CONFIG_DIR"], "chains")),)
     base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return (Path(base, "netchain", "chains"), Path("/etc/netchain/chains"))
+    return (_closed(Path(base, "netchain", "chains")), _closed(Path("/etc/netchain/chains")))
+
+
+def _closed(path: Path) -> Path:
+    """Group members may write: many systems give each user a group of their own."""
+    if path.is_dir() and path.stat().st_mode & 0o002:
+        raise _refused(path, _OPEN, f"chmod o-w {path}")
+    return path
 
 
 def _made(path: Path) -> Path:
@@ -53,10 +66,9 @@ def _made(path: Path) -> Path:
     if {path.stat().st_uid, path.lstat().st_uid} != {os.geteuid()}:
         raise _refused(path, "this directory belongs to another user")
     if path.stat().st_mode & 0o022:
-        raise _refused(path, "others can write to this directory")
+        raise _refused(path, _OPEN)
     return path
 
 
-def _refused(path: Path, title: str) -> NetchainError:
-    hint = "name a directory of your own with NETCHAIN_STATE_DIR"
+def _refused(path: Path, title: str, hint: str = _OWN) -> NetchainError:
     return NetchainError(Problem("E002", title, str(path), help=hint))

@@ -51,3 +51,24 @@ def test_up_can_be_interrupted_anywhere(netchain: Netchain, profile: Path) -> No
         number += 1
     assert number > 15
     assert {"create", "load", "attach", "unblock", "start", "await", "prove"} <= kinds
+
+
+@pytest.mark.parametrize("how", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_every_signal_that_ends_up_closes_what_it_has_opened(
+    netchain: Netchain, profile: Path, how: signal.Signals
+) -> None:
+    """SIGHUP: the terminal was closed. Interrupted when gateways are open already."""
+    netchain("down", str(profile))
+    process = netchain.begin("up", str(profile))
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("? await"):
+            process.send_signal(how)
+            break
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + how, said
+    assert said.count("! block") >= 4
+    status = json.loads(netchain("status", str(profile), "--json").stdout)
+    assert {qube["state"] for qube in status["qubes"]} == {"blocked"}
+    assert status["verdict"] == "closed"
+    assert netchain("up", str(profile)).returncode == 0

@@ -103,6 +103,26 @@ def test_a_silent_vpn_server_is_told_with_what_was_sent(lab: Netchain) -> None:
     assert lab("up").returncode == 0
 
 
+def test_a_tor_whose_network_is_gone_is_not_called_ready(up: Netchain) -> None:
+    """Though tor itself goes on with its 100 %, and the VPN's last handshake is young."""
+    assert states(up)["sys-whonix"] == "ready"
+    drop = "table inet silent { chain i { type filter hook input priority 0; policy drop; }; }"
+    up.in_network("lab:provider-a", "nft", drop)
+    try:
+        status = json.loads(up("status", "--json").stdout)
+        done = up("up", "--timeout", "1")
+    finally:
+        up.in_network("lab:provider-a", "nft", "delete table inet silent")
+    (tor,) = [qube for qube in status["qubes"] if qube["name"] == "sys-whonix"]
+    assert (status["verdict"], tor["state"]) == ("degraded", "degraded")
+    assert tor["detail"] == "tor 100 %, but no circuit is built in 10 s"
+    assert done.returncode == 3, done.stderr
+    assert "sys-whonix is not ready after 1 s (tor 100 %, but no circuit" in done.stderr
+    assert "Nothing was changed" in done.stderr
+    assert up("up").returncode == 0
+    assert states(up)["sys-whonix"] == "ready"
+
+
 def rules(netchain: Netchain) -> dict[str, str]:
     """What the kernel filters with, in each qube."""
     listing = ("nft", "--stateless", "list", "ruleset")
