@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from bare_site import bare_site, node
+from bare_site import bare_chain
 
 from netchain.backends.netns.backend import NetnsBackend
 from netchain.demo.control import OPEN_RULES
@@ -24,13 +24,11 @@ from netchain.model.addressing import (
 from netchain.model.allowed import Direction, Link, links
 from netchain.model.chain import Chain, QubeState
 from netchain.model.names import QubeName
-from netchain.nft.fill import Facts, rules_for
 from netchain.prove import Sensor, Verdict, prove
 from netchain.wire import build
 from netchain.wire.judge import Timeline
 
 pytestmark = pytest.mark.lab
-ROUTER = "lab:isp"
 FIREWALL, PROXY = QubeName("sys-firewall"), QubeName("sys-proxyvm")
 BEFORE = Link(PROXY, FIREWALL)
 
@@ -44,16 +42,7 @@ def chain(shipped: Callable[[str], Chain]) -> Chain:
 def backend(
     chain: Chain, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[NetnsBackend]:
-    """The chain with its rules and links, all but the workstation open."""
-    with bare_site(tmp_path_factory.mktemp("s"), monkeypatch) as keeper:
-        node(keeper, ROUTER)
-        backend = NetnsBackend(keeper, ROUTER)
-        for qube in chain.from_uplink():
-            backend.create(chain, qube.name)
-            backend.load_rules(chain, qube.name, rules_for(chain, qube, Facts(tor_uid=0)))
-            backend.attach(chain, qube.name)
-            if qube.name != "anon-whonix":
-                backend.unblock(chain, qube.name)
+    with bare_chain(chain, tmp_path_factory.mktemp("s"), monkeypatch) as backend:
         yield backend
 
 

@@ -103,7 +103,12 @@ class Keeper:
         self._let_go(node)
 
     def _let_go(self, node: Node) -> None:
-        """Close all that keeps the node's namespace alive, also when the rule loader has died."""
+        """Delete its links, since somebody's packet socket may keep the namespace, which would go
+        on forwarding; close all of ours that keeps it, also when the rule loader has died."""
+        for name, index in node.interfaces.items():
+            with contextlib.suppress(OSError):  # it went with its other end
+                if name != "lo":
+                    node.netlink.apply([{"do": "delete", "index": index}])
         with contextlib.suppress(OSError):
             self.rules.forget(node.netns)
         node.close()
