@@ -174,9 +174,11 @@ def high_ttl(aim: Aim) -> bytes:
 
 @topic.probe("F14", "a packet that may not be fragmented and is too long for a tunnel")
 def too_big(aim: Aim) -> list[Packet]:
-    """A segment of 1480 bytes: too long for a tunnel of 1420, not for a link."""
+    """A segment and a datagram of 1480 bytes: too long for a tunnel of 1420, not for a link."""
     header = aim.ip(flags="DF") if aim.version == 4 else aim.ip()
-    return [header / aim.tcp(443, "A") / Raw(bytes(1480 - len(header) - 20))]
+    segment = header / aim.tcp(443, "A") / Raw(bytes(1480 - len(header) - 20))
+    datagram = header / aim.udp(4444) / aim.load / Raw(bytes(1480 - len(header) - 16))
+    return [segment, datagram]
 
 
 @topic.probe("F15", "every DSCP and ECN mark", families=(4,))

@@ -57,6 +57,8 @@ def test_a_flow_opened_from_outside_is_not_answered(
 ) -> None:
     opened = udp(outside, inside, 40000, PORT)
     answer = udp(inside, outside, PORT, 40000)
+    if inside == TOR:  # who may send nothing but TCP
+        opened, answer = tcp(outside, inside, 1, 2), tcp(inside, outside, 2, 1, flags="SA")
     with InChain(chain, name) as qube:
         qube.nft(TRACKING)
         assert list(qube.probe(opened, outer)) == [vif]

@@ -266,3 +266,18 @@ def test_segments_fit_the_tunnel_and_what_does_not_is_told(vpn: InChain) -> None
     told = vpn.probe(udp(own6, WEB6, 443, payload=bytes(1440)), vif)
     assert list(told) == [vif]
     assert flows(told[vif]) == [("icmp", "fd09:24ef:4179::a89:c", 2, own6, 0)]
+
+
+def test_what_may_not_enter_the_tunnel_gets_no_answer_however_big_it_is(vpn: InChain) -> None:
+    """The kernel looks at the size before `forward`: an answer would tell a hostile gateway that
+    its packet was looked at, and be on a wire where nothing of the kind may be."""
+    vif, own4, own6 = vpn.client(2)
+    big4, big6 = IP(src=own4, dst=WEB4, flags="DF"), ip(own6, WEB6)
+    for packet in (big4 / UDP(dport=443) / bytes(1450), big6 / UDP(dport=443) / bytes(1440),
+                   big4 / ICMP(type=13) / bytes(1440), big4 / ICMP() / bytes(1440)):  # fmt: skip
+        assert vpn.probe(frame(packet), vif) == {}
+    told = vpn.probe(frame(big4 / TCP(dport=443, flags="A") / bytes(1440)), vif)
+    assert flows(told.pop(vif)) == [("icmp", "10.137.0.12", 3, own4, 4)] and told == {}
+    vif, own4, _ = vpn.client()
+    stamp = IP(src=own4, dst=WEB4, flags="DF") / ICMP(type=13) / bytes(1440)
+    assert vpn.probe(frame(stamp), vif) == {}

@@ -41,6 +41,8 @@ ODD = "plain: fragments, source routes and other options, unused protocols"
 UPSTREAM = "from_uplink: address of a qube that is not upstream"
 SPOOFED = "from_downstream: spoofed source"
 NDP = "neighbour discovery of this link"
+PAIR = "forward: every other pair, above all downstream to uplink"
+SERVES_NOTHING = "input_downstream: this qube serves nothing to downstream"
 
 
 def solicit(source: str, target: str, hops: int = 255) -> bytes:
@@ -145,7 +147,6 @@ def vpn_proxy() -> Iterator[Decision]:
     vif = "vif13.0"
     strange = "from_uplink: not the endpoint to this qube: this is how tunnels are probed"
     upstream = "input_uplink: nobody may open a flow from upstream"
-    pair = "forward: every other pair, above all downstream to uplink"
     for packet in odd(TOR, WEB4, TOR6, WEB6):
         yield ODD, vif, packet
     yield "antispoof: no other interface", STRAY, tcp(TOR, WEB4, 443)
@@ -176,18 +177,33 @@ def vpn_proxy() -> Iterator[Decision]:
     yield f"+input_uplink: {NDP}", UP, solicit(FIREWALL6, VPN6)
     yield f"+from_uplink: {NDP}", UP, frame(ip(FIREWALL6, VPN6, hlim=255) / ICMPv6ND_NA(tgt=VPN6))
     yield f"+input_downstream: {NDP}", vif, solicit(TOR6, VPN6)
+    yield f"+may_enter: {NDP}", vif, solicit(TOR6, VPN6)
     for packet in (solicit(TOR6, VPN6, 254), frame(ip(TOR6, VPN6, hlim=255) / ICMPv6ND_RA()),
-                   tcp(TOR, VPN, 22), udp(TOR, VPN, 53), frame(ip(TOR, VPN) / ICMP()),
+                   about_nothing(TOR, WEB4), frame(ip(TOR, WEB4) / ICMP(type=13))):  # fmt: skip
+        yield "may_enter: of ICMP only pings go up", vif, packet
+    for packet in (udp(TOR, VPN, 53), udp(TOR, ENDPOINT, PORT), frame(ip(TOR, VPN) / ICMP()),
+                   frame(ip(TOR6, VPN6) / ICMPv6EchoRequest()), udp(TOR6, WEB6, 443)):  # fmt: skip
+        yield "may_enter: not what this client may send", vif, packet
+    yield "+may_enter: what this client may send", vif, tcp(TOR6, WEB6, 443)
+    yield SERVES_NOTHING, vif, tcp(TOR, VPN, 22)
+    yield PAIR, vif, tcp(TOR, FIREWALL, 22)
+    yield PAIR, vif, tcp(TOR6, FIREWALL6, 22)
+    yield "forward: part of no flow", vif, tcp(TOR, WEB4, 443, flags="SF")
+    yield "+into_tunnel: what this client may send", vif, tcp(TOR6, WEB6, 443)
+
+
+def past_may_enter() -> Iterator[Decision]:
+    """What the rules behind it decide when it lets everything in."""
+    vif = "vif13.0"
+    for packet in (solicit(TOR6, VPN6, 254), frame(ip(TOR6, VPN6, hlim=255) / ICMPv6ND_RA()),
+                   udp(TOR, VPN, 53), frame(ip(TOR, VPN) / ICMP()),
                    frame(ip(TOR6, VPN6) / ICMPv6EchoRequest())):  # fmt: skip
-        yield "input_downstream: this qube serves nothing to downstream", vif, packet
-    yield pair, vif, udp(TOR, ENDPOINT, PORT)
-    yield pair, vif, tcp(TOR, FIREWALL, 22)
-    yield pair, vif, tcp(TOR6, FIREWALL6, 22)
+        yield SERVES_NOTHING, vif, packet
+    yield PAIR, vif, udp(TOR, ENDPOINT, PORT)
     yield "forward: part of no flow", vif, about_nothing(TOR, WEB4)
     for packet in (frame(ip(TOR, WEB4) / ICMP()), udp(TOR, WEB4, 53), udp(TOR6, WEB6, 443)):
         yield "into_tunnel: not what this client may send", vif, packet
     yield "into_tunnel: of ICMP only pings go up", vif, frame(ip(TOR, WEB4) / ICMP(type=13))
-    yield "+into_tunnel: what this client may send", vif, tcp(TOR6, WEB6, 443)
 
 
 def passing(name: str) -> Iterator[Decision]:
@@ -245,10 +261,20 @@ DECISIONS = {
 @pytest.mark.parametrize("name", DECISIONS)
 def test_the_rule_that_is_meant_decides(shipped: Callable[[str], Chain], name: str) -> None:
     with InChain(shipped("vpn-before-tor"), name) as qube:
-        before = qube.counted()
-        for rule, link, data in DECISIONS[name]:
-            qube.probe(data, link)
-            after = qube.counted()
-            met = set(after - before)
-            assert rule in met, f"{rule!r} did not meet {data.hex()} on {link}, but {met}"
-            before = after
+        decide(qube, DECISIONS[name])
+
+
+def test_the_tunnel_is_locked_a_second_time(shipped: Callable[[str], Chain]) -> None:
+    with InChain(shipped("vpn-before-tor"), "sys-proxyvm") as qube:
+        qube.nft("insert rule inet netchain may_enter accept")
+        decide(qube, past_may_enter())
+
+
+def decide(qube: InChain, decisions: Iterator[Decision]) -> None:
+    before = qube.counted()
+    for rule, link, data in decisions:
+        qube.probe(data, link)
+        after = qube.counted()
+        met = set(after - before)
+        assert rule in met, f"{rule!r} did not meet {data.hex()} on {link}, but {met}"
+        before = after
