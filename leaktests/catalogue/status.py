@@ -33,7 +33,7 @@ class Status:
 _LAB, _PLATFORM = "tests/lab/test_", "tests/platform/test_"
 CLAIMED_ELSEWHERE: dict[str, str] = {
     "W02": f"{_LAB}flood.py",
-    "W03": f"{_PLATFORM}nft_tables.py, tests/backends/test_conformance.py",
+    "W03": f"{_PLATFORM}nft_tables.py, tests/backends/test_conformance_rules.py",
     "W07": f"{_PLATFORM}nft_contexts.py",
     "W08": f"{_PLATFORM}nft_contexts.py",
     "G01": f"{_LAB}rules_packets_vpn.py, {_LAB}rules_packets_tor.py",

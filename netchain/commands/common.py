@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
-from netchain import files, paths
+from netchain import files, locks, paths
 from netchain.backends.netns import shell
 from netchain.backends.netns.client import Show
 from netchain.console import Console
@@ -28,7 +25,6 @@ from netchain.resources import data_dir
 from netchain.site import Site
 
 DEFAULT_CHAIN = "vpn-before-tor"
-_LOCK_POLL_S = 0.1
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -113,39 +109,18 @@ def effects(console: Console, verbose: int) -> Show:
     return show
 
 
-@contextmanager
-def lock(chain: Chain, wait: float = 0) -> Iterator[None]:
+def lock(chain: Chain, wait: float = 0) -> AbstractContextManager[None]:
     """One command at a time changes a chain: `wait` seconds for the other one to end.
 
     NetchainError says who holds it.
     """
-    directory = paths.runtime_dir() / "locks"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    deadline = time.monotonic() + wait
-    with (directory / f"{chain.name}.lock").open("a+") as file:
-        while not _try_lock(file):
-            if time.monotonic() >= deadline:
-                raise _held(chain, file)
-            time.sleep(_LOCK_POLL_S)
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+    hint = "--wait waits until it is done"
+    return locks.held(chain.name, f"chain {chain.name}", wait, hint)
 
 
-def _try_lock(file: TextIO) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _held(chain: Chain, file: TextIO) -> NetchainError:
-    file.seek(0)
-    holder = file.read().strip() or "unknown"
-    title = f"chain {chain.name} is being changed by process {holder}"
-    return NetchainError(Problem("E056", title, help="--wait waits until it is done"))
+def lab_lock() -> AbstractContextManager[None]:
+    """One command at a time starts the lab, or stops what it has started."""
+    return locks.held(":lab", "the lab", hint="try again when that is done")
 
 
 @contextmanager

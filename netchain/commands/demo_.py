@@ -32,18 +32,8 @@ def command(pcap: Path | None, html: Path | None, as_json: bool, quiet: bool) ->
     """Build the chain in a private internet, fetch a page through it, show who saw what."""
     console = Console(as_json=as_json, quiet=quiet)
     start = time.monotonic()
-    was_up = any(starter.find(private_internet.SITE))
-    try:
-        lab = Lab.start(console.say)
-        lab_seconds = round(time.monotonic() - start, 2)
-        demo = Demo(lab, console.say)
-        try:
-            result = demo.run(lambda name: common.find(name).chain)
-        finally:
-            demo.close()
-    finally:
-        if not was_up:
-            private_internet.stop()
+    with common.lab_lock():
+        result, lab_seconds = _run(console)
     document = result.document
     document["seconds"] = {"lab": lab_seconds, **document["seconds"]}
     document["seconds"]["all"] = round(time.monotonic() - start, 2)
@@ -53,6 +43,23 @@ def command(pcap: Path | None, html: Path | None, as_json: bool, quiet: bool) ->
     else:
         print(_text(document))
     return result.exit_code
+
+
+def _run(console: Console) -> tuple[Result, float]:
+    """The demo, and how long the lab took to start (seconds); one that was not up is down again."""
+    start = time.monotonic()
+    was_up = any(starter.find(private_internet.SITE))
+    try:
+        lab = Lab.start(console.say)
+        lab_seconds = round(time.monotonic() - start, 2)
+        demo = Demo(lab, console.say)
+        try:
+            return demo.run(lambda name: common.find(name).chain), lab_seconds
+        finally:
+            demo.close()
+    finally:
+        if not was_up:
+            private_internet.stop()
 
 
 def _keep(result: Result, pcap: Path | None, html: Path | None) -> None:

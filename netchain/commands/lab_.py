@@ -22,7 +22,8 @@ def up(as_json: bool, quiet: bool) -> None:
     """Start it; what runs already stays."""
     console = Console(as_json=as_json, quiet=quiet)
     start = time.monotonic()
-    lab = Lab.start(console.say)
+    with common.lab_lock():
+        lab = Lab.start(console.say)
     nodes = lab.nodes()
     seconds = round(time.monotonic() - start, 2)
     console.result(

@@ -14,7 +14,7 @@ from pathlib import Path
 from sys import executable
 from zlib import crc32
 
-from netchain import paths
+from netchain import locks, paths
 from netchain.backends.base import Service
 from netchain.backends.netns import starter, wiring
 from netchain.backends.netns.backend import NetnsBackend, start_service
@@ -272,24 +272,26 @@ class Lab:
         """The port that the chain is plugged into, or a free one.
 
         The search starts at a number of the chain's own: a port used right after another chain
-        would still get what that chain's provider sends to its old customer.
+        would still get what that chain's provider sends to its old customer. A free one is claimed
+        before it is looked at, and until this process ends: another chain may just be starting.
         """
-        nodes = self.keeper.ask("observe", prefix="")["nodes"]
-        ports = {
-            name: wiring.router_port(state["uplink"])
-            for name, state in nodes.items()
-            if wiring.router_port(state["uplink"])
-        }
-        for name, port in ports.items():
+        for name, port in self._ports().items():
             if name.startswith(f"{chain.name}:"):
                 return internet.wan(int(port.removeprefix("wan")))
         first = crc32(chain.name.encode())
-        numbers = [(first + n) % internet.MAX_PORTS for n in range(internet.MAX_PORTS)]
-        free = [n for n in numbers if f"wan{n}" not in ports.values()]
-        if not free:
-            title = f"all {internet.MAX_PORTS} ports of the lab's router are taken"
-            raise NetchainError(Problem("E055", title, help="netchain ls; netchain down CHAIN"))
-        return internet.wan(free[0])
+        for number in ((first + n) % internet.MAX_PORTS for n in range(internet.MAX_PORTS)):
+            if (claim := locks.take(f":wan{number}")) is not None:
+                if f"wan{number}" not in self._ports().values():
+                    return internet.wan(number)
+                os.close(claim)
+        title = f"all {internet.MAX_PORTS} ports of the lab's router are taken"
+        raise NetchainError(Problem("E055", title, help="netchain ls; netchain down CHAIN"))
+
+    def _ports(self) -> dict[str, str]:
+        """The router's ports that are in use, by the node that is plugged in."""
+        nodes = self.keeper.ask("observe", prefix="")["nodes"]
+        found = {name: wiring.router_port(state["uplink"]) for name, state in nodes.items()}
+        return {name: port for name, port in found.items() if port}
 
     def tor_lines(self) -> tuple[str, ...]:
         """What a chain's tor needs to use the lab's Tor network instead of the real one."""

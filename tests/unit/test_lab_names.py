@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -29,10 +30,11 @@ class Keeper:
     """Says that these nodes are plugged into these ports of the router."""
 
     def __init__(self, ports: dict[str, str]) -> None:
-        self._ports = ports
+        self._ports, self.asked = ports, 0
 
     def ask(self, do: str, **_: Any) -> dict[str, Any]:
         assert do == "observe"
+        self.asked += 1
         # The label of a link: its netvm (here with the router's port), and a digest of its wiring.
         found = {
             node: {"uplink": f"{UPLINK_PEER} {port} 0a1b"} for node, port in self._ports.items()
@@ -94,3 +96,26 @@ def test_a_chain_keeps_its_port_when_all_are_taken(lab: Labs) -> None:
     assert lab(TAKEN)._wan(chain(name="c7")) == internet.wan(7)
     with pytest.raises(NetchainError):  # c1 is not c16's
         lab(TAKEN)._wan(chain(name="c16"))
+
+
+SAME = [f"c{n}" for n in range(999) if crc32(f"c{n}".encode()) % internet.MAX_PORTS == 3]
+"""Chains whose search begins at the same port."""
+
+
+def test_two_chains_that_start_at_once_get_a_port_each(lab: Labs) -> None:
+    """Neither is plugged in when the other one looks."""
+    ports = [lab({})._wan(chain(name=name)) for name in SAME[:2]]
+    assert ports == [internet.wan(3), internet.wan(4)]
+
+
+@pytest.mark.usefixtures("lab")
+def test_a_port_that_was_taken_while_it_was_claimed_is_not_free() -> None:
+    class Late(Keeper):
+        def ask(self, do: str, **more: Any) -> dict[str, Any]:
+            found = super().ask(do, **more)
+            self._ports = {f"{SAME[1]}:sys-net": "wan3"}  # from the second look on
+            return found
+
+    keeper = Late({})
+    assert Lab(keeper)._wan(chain(name=SAME[0])) == internet.wan(4)  # type: ignore[arg-type]
+    assert keeper.asked > 1
