@@ -7,6 +7,7 @@ them fail; so here the counters say that the rule which is meant for a packet me
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 import pytest
 from in_chain import STRAY, TUNNEL, UP, WEB4, WEB6, InChain, frame, ip, tcp, udp
@@ -100,8 +101,6 @@ def workstation() -> Iterator[Decision]:
 
 def tor_gateway() -> Iterator[Decision]:
     vif = "vif14.0"
-    ports = "input_downstream: tor's ports only"
-    upstream = "input_uplink: nobody may open a flow from upstream"
     forwarded = "forward: nothing passes a Tor gateway but through tor"
     not_ours = "from_uplink: not for this qube; dropped before conntrack sees it"
     for packet in odd(ANON, TOR, ANON6, TOR6):
@@ -120,6 +119,12 @@ def tor_gateway() -> Iterator[Decision]:
         yield forwarded, vif, udp(ANON, there, 53)
         yield forwarded, vif, tcp(ANON, there, 443, flags="A")
         yield forwarded, vif, tcp(ANON6, there6, 443)
+
+
+def to_the_gateway() -> Iterator[Decision]:
+    vif = "vif14.0"
+    upstream = "input_uplink: nobody may open a flow from upstream"
+    ports = "input_downstream: tor's ports only"
     yield "input: part of no flow", vif, about_nothing(ANON, TOR)
     yield "input: part of no flow", UP, about_nothing(VPN, TOR)
     yield f"+input_uplink: {NDP}", UP, solicit(VPN6, TOR6)
@@ -177,6 +182,10 @@ def vpn_proxy() -> Iterator[Decision]:
     yield f"+input_uplink: {NDP}", UP, solicit(FIREWALL6, VPN6)
     yield f"+from_uplink: {NDP}", UP, frame(ip(FIREWALL6, VPN6, hlim=255) / ICMPv6ND_NA(tgt=VPN6))
     yield f"+input_downstream: {NDP}", vif, solicit(TOR6, VPN6)
+
+
+def into_the_tunnel() -> Iterator[Decision]:
+    vif = "vif13.0"
     yield f"+may_enter: {NDP}", vif, solicit(TOR6, VPN6)
     for packet in (solicit(TOR6, VPN6, 254), frame(ip(TOR6, VPN6, hlim=255) / ICMPv6ND_RA()),
                    about_nothing(TOR, WEB4), frame(ip(TOR, WEB4) / ICMP(type=13))):  # fmt: skip
@@ -238,21 +247,25 @@ def passing(name: str) -> Iterator[Decision]:
         yield rule, UP, solicit(router6, outer6)
     yield "input: this qube serves nothing and asks nothing", vif, tcp(VPN, near, 22)
     yield "input: this qube serves nothing and asks nothing", UP, tcp(WEB4, outer, 22)
+    yield from passed_on(vif)
+    if not net:
+        yield "to_downstream: nobody may open a flow from upstream", UP, tcp(WEB4, VPN, 22)
+        yield "to_downstream: nobody may open a flow from upstream", UP, tcp(WEB6, VPN6, 22)
+
+
+def passed_on(vif: str) -> Iterator[Decision]:
     yield "forward: part of no flow", vif, about_nothing(VPN, ENDPOINT)
     yield "forward: every other pair, also from qube to qube", vif, udp(VPN, VPN, PORT)
     for packet in (udp(VPN, ENDPOINT, 53), tcp(VPN, WEB4, 443), tcp(VPN6, WEB6, 443),
                    frame(ip(VPN, ENDPOINT) / ICMP())):  # fmt: skip
         yield "to_uplink: neither a VPN to its endpoint nor tor", vif, packet
     yield "+to_uplink: a VPN to its endpoint", vif, udp(VPN, ENDPOINT, PORT)
-    if not net:
-        yield "to_downstream: nobody may open a flow from upstream", UP, tcp(WEB4, VPN, 22)
-        yield "to_downstream: nobody may open a flow from upstream", UP, tcp(WEB6, VPN6, 22)
 
 
 DECISIONS = {
     "anon-whonix": workstation(),
-    "sys-whonix": tor_gateway(),
-    "sys-proxyvm": vpn_proxy(),
+    "sys-whonix": chain(tor_gateway(), to_the_gateway()),
+    "sys-proxyvm": chain(vpn_proxy(), into_the_tunnel()),
     "sys-firewall": passing("sys-firewall"),
     "sys-net": passing("sys-net"),
 }

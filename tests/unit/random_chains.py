@@ -25,6 +25,7 @@ from netchain.model.plan import (
     Plan,
     Remove,
     Start,
+    Step,
     Stop,
     Unblock,
     peer,
@@ -103,45 +104,50 @@ def simulate(plan: Plan, made: Chain, observed: Observed) -> Observed:
         cut(qubes, link)  # a wire whose other end is dead
     wanted = desired_of(made)
     for step in plan:
-        name = step.qube
-        match step:
-            case Create():
-                assert name not in qubes
-                qubes[name] = ObservedQube(blocked=True, role=made[name].role)
-            case Block():
-                qubes[name] = replace(qubes[name], blocked=True)
-            case Load():
-                assert qubes[name].blocked
-                qubes[name] = replace(qubes[name], rules=wanted[name].rules)
-            case Attach():
-                assert qubes[name].blocked and qubes[name].link is None
-                assert qubes[name].rules == wanted[name].rules
-                assert step.netvm == "uplink" or step.netvm in qubes
-                wiring = wanted[name].wiring
-                qubes[name] = replace(qubes[name], link=step.netvm, wiring=wiring)
-            case Detach():
-                assert qubes[name].blocked
-                qubes[name] = replace(qubes[name], link=None)
-            case Unblock():
-                assert qubes[name].link == peer(made[name])
-                assert not qubes[name].services  # none that started before is let out
-                qubes[name] = replace(qubes[name], blocked=False)
-            case Start():
-                assert qubes[name].link is not None
-                assert step.service not in qubes[name].services
-                started = {step.service: wanted[name].services[step.service]}
-                services = {**qubes[name].services, **started}
-                qubes[name] = replace(qubes[name], services=services)
-            case Stop():
-                assert qubes[name].blocked
-                left = {s: v for s, v in qubes[name].services.items() if s != step.service}
-                qubes[name] = replace(qubes[name], services=left)
-            case Remove():
-                assert qubes[name].blocked
-                assert all(q.blocked for q in qubes.values() if q.link == name)
-                del qubes[name]
-                cut(qubes, name)
+        run(step, made, wanted, qubes)
     return Observed(qubes)
+
+
+def run(step: Step, made: Chain, wanted: Desired, qubes: dict[QubeName, ObservedQube]) -> None:
+    """What the step does to the qubes; an assertion where a backend would refuse it."""
+    name = step.qube
+    match step:
+        case Create():
+            assert name not in qubes
+            qubes[name] = ObservedQube(blocked=True, role=made[name].role)
+        case Block():
+            qubes[name] = replace(qubes[name], blocked=True)
+        case Load():
+            assert qubes[name].blocked
+            qubes[name] = replace(qubes[name], rules=wanted[name].rules)
+        case Attach():
+            assert qubes[name].blocked and qubes[name].link is None
+            assert qubes[name].rules == wanted[name].rules
+            assert step.netvm == "uplink" or step.netvm in qubes
+            wiring = wanted[name].wiring
+            qubes[name] = replace(qubes[name], link=step.netvm, wiring=wiring)
+        case Detach():
+            assert qubes[name].blocked
+            qubes[name] = replace(qubes[name], link=None)
+        case Unblock():
+            assert qubes[name].link == peer(made[name])
+            assert not qubes[name].services  # none that started before is let out
+            qubes[name] = replace(qubes[name], blocked=False)
+        case Start():
+            assert qubes[name].link is not None
+            assert step.service not in qubes[name].services
+            started = {step.service: wanted[name].services[step.service]}
+            services = {**qubes[name].services, **started}
+            qubes[name] = replace(qubes[name], services=services)
+        case Stop():
+            assert qubes[name].blocked
+            left = {s: v for s, v in qubes[name].services.items() if s != step.service}
+            qubes[name] = replace(qubes[name], services=left)
+        case Remove():
+            assert qubes[name].blocked
+            assert all(q.blocked for q in qubes.values() if q.link == name)
+            del qubes[name]
+            cut(qubes, name)
 
 
 def running(made: Chain) -> dict[QubeName, ObservedQube]:
