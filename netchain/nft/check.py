@@ -1,7 +1,8 @@
-"""What must hold of rules that were read back, whatever their role (pure).
+"""What must hold of loaded rules, whatever their role (pure). The tests hold every rule file to it.
 
-`problems_of` knows the form that no set of rules of ours may lack; that they are the right ones is
-for the comparison with what was loaded, and that they keep the promise for packets and the proof.
+`problems_of` knows the form that no set of rules of ours may lack; that a running qube has the
+right ones is for the comparison with what was loaded, and that they keep the promise for packets
+and the proof.
 """
 
 from __future__ import annotations
