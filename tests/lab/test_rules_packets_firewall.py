@@ -204,3 +204,17 @@ def test_an_uplink_without_its_address_sends_nothing(chain: Chain) -> None:
         net.nft(net.text)
         net.ip(f"addr add 100.64.0.77/32 dev {UP}", f"addr delete {WAN4}/32 dev {UP}")
         assert net.probe(GOOD[2][2], "vif11.0") == {}
+
+
+def test_what_may_not_pass_gets_no_answer_however_big_it_is(gateway: InChain) -> None:
+    """On an uplink that carries less than the chain: the kernel looks at the size before
+    `forward`."""
+    gateway.ip(f"link set {UP} mtu 1400")
+    big4 = IP(src=VPN, dst=ENDPOINT, flags="DF")
+    for packet in (big4 / UDP(dport=53) / bytes(1400), big4 / ICMP() / bytes(1400),
+                   ip(VPN6, WEB6) / UDP(dport=443) / bytes(1400)):  # fmt: skip
+        source = VPN if packet.src == VPN else VPN6
+        assert gateway.probe(frame(packet), link_of(gateway, source)) == {}
+    vif = link_of(gateway, VPN)
+    told = gateway.probe(frame(big4 / UDP(dport=PORT) / bytes(1400)), vif)
+    assert [flow[2::2] for flow in flows(told.pop(vif))] == [(3, 4)] and told == {}
