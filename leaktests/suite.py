@@ -159,7 +159,7 @@ class _Suite:
         found = []
         for name, sent in ports.sweeps(self.chain, markers):
             self.say(f"every port and protocol, {name}")
-            found.append(self._swept("every port and protocol", sent, markers))
+            found.append(self._swept("every port and protocol", list(sent), markers))
         self.known.sweeps.append(sweep.merged("every port and protocol", found))
 
     def _control(self) -> None:

@@ -123,11 +123,14 @@ class Sensor:
         return sorted(self.tap.wait_for(token, self._outages, _CANARY_S, mark))
 
     def take(self) -> tuple[Mapping[str, list[Captured]], Mapping[str, set[bytes]]]:
-        """All that was heard so far, and what we sent of it, by link, to be judged: both are
-        forgotten here. After `settle`, or what we sent would be heard as somebody else's."""
-        injected = self.injected
-        self.injected = {link: set() for link in injected}
-        return self.tap.take(), injected
+        """All that was heard so far, and what we sent, by link, to be judged; both are forgotten
+        here, but for what we sent and was not heard yet."""
+        frames, injected = self.tap.take(), self.injected
+        self.injected = {
+            link: sent - {captured.frame for captured in frames.get(link, ())}
+            for link, sent in injected.items()
+        }
+        return frames, injected
 
     def _canary(self, link: str, token: bytes) -> bytes:
         if link in self._tunnels:

@@ -42,9 +42,9 @@ _PROTOCOLS = {
 }
 
 
-def sweeps(chain: Chain, markers: Markers) -> Iterator[tuple[str, list[Shot]]]:
+def sweeps(chain: Chain, markers: Markers) -> Iterator[tuple[str, Iterator[Shot]]]:
     """One for each place that sends up, class of destinations and family: what it is, and its
-    shots, built when it is their turn."""
+    shots, built when they are asked for."""
     every = targets(chain)
     for place in places(chain):
         if place.direction is not Direction.UP:
@@ -53,7 +53,7 @@ def sweeps(chain: Chain, markers: Markers) -> Iterator[tuple[str, list[Shot]]]:
             for target in every[name]:
                 yield (
                     f"{place.link.client} to {target.address}",
-                    list(_shots(place, target, markers)),
+                    _shots(place, target, markers),
                 )
 
 

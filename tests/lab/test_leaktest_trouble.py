@@ -34,6 +34,10 @@ def disturbed(
         return suite.run(chain, site, wanted, say)
 
 
+def told(run: Run) -> tuple[str, list[str]]:
+    return run.verdict, [f"{found.leak} <- {found.shot}" for found in run.found]
+
+
 @pytest.fixture
 def mended(up: Netchain) -> Netchain:
     assert up("up").returncode == 0
@@ -48,7 +52,7 @@ def test_a_tap_that_dies_in_the_middle(mended: Netchain, monkeypatch: pytest.Mon
         monkeypatch.setattr(site.sensor.tap, "_serve", broken)
 
     run = disturbed(mended, monkeypatch, "state blocked", break_the_reader)
-    assert run.verdict == "inconclusive"
+    assert told(run) == ("inconclusive", [])
     assert any("the tap failed" in reason for reason in run.inconclusive)
 
 
@@ -57,7 +61,7 @@ def test_a_qube_that_vanishes(mended: Netchain, monkeypatch: pytest.MonkeyPatch)
         os.kill(mended.holder(f"{CHAIN}:sys-firewall"), signal.SIGKILL)
 
     run = disturbed(mended, monkeypatch, "state blocked", kill)
-    assert run.verdict == "inconclusive"
+    assert told(run) == ("inconclusive", [])
     assert any("ended early" in reason for reason in run.inconclusive)
 
 
@@ -66,7 +70,7 @@ def test_a_link_that_goes_down(mended: Netchain, monkeypatch: pytest.MonkeyPatch
         mended.in_network(f"{CHAIN}:sys-firewall", "ip", "link", "set", "eth0", "down")
 
     run = disturbed(mended, monkeypatch, "state blocked", down)
-    assert run.verdict == "inconclusive"
+    assert told(run) == ("inconclusive", [])
 
 
 def test_a_full_store(mended: Netchain, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,5 +80,5 @@ def test_a_full_store(mended: Netchain, monkeypatch: pytest.MonkeyPatch) -> None
         site.sensor.tap._store._room = site.sensor.tap._store._limit = 10_000
 
     run = disturbed(mended, monkeypatch, "state blocked", fill)
-    assert run.verdict == "inconclusive"
+    assert told(run) == ("inconclusive", [])
     assert any("were lost" in reason for reason in run.inconclusive)

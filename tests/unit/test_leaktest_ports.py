@@ -24,7 +24,7 @@ def sweeps() -> dict[str, list[Shot]]:
     for name, shots in ports.sweeps(CHAIN, Markers(1)):
         if name in found or not name.startswith("sys-firewall "):
             break
-        found[name] = shots
+        found[name] = list(shots)
     return found
 
 
