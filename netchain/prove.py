@@ -58,6 +58,7 @@ class Sensor:
     backend: Backend
     tap: Tap = field(default_factory=lambda: Tap({}))
     injected: dict[str, set[bytes]] = field(default_factory=dict)
+    _silent: frozenset[str] = frozenset()
     _tunnels: set[str] = field(default_factory=set)
     _outages: dict[str, int] = field(default_factory=dict)
     _since: tuple[int, int] = field(default_factory=lambda: _clocks())
@@ -120,17 +121,18 @@ class Sensor:
         for link in self._outages:
             with suppress(OSError):  # its interface is down or gone: it will not be heard
                 self.inject(link, self._canary(link, token))
-        return sorted(self.tap.wait_for(token, self._outages, _CANARY_S, mark))
+        self._silent = self.tap.wait_for(token, self._outages, _CANARY_S, mark)
+        return sorted(self._silent)
 
     def take(self) -> tuple[Mapping[str, list[Captured]], Mapping[str, set[bytes]]]:
         """All that was heard so far, and what we sent, by link, to be judged; both are forgotten
-        here, but for what we sent and was not heard yet."""
-        frames, injected = self.tap.take(), self.injected
+        here, but for what we sent over a link that was deaf when a canary last went over all: it
+        may be heard yet."""
+        injected = self.injected
         self.injected = {
-            link: sent - {captured.frame for captured in frames.get(link, ())}
-            for link, sent in injected.items()
+            link: sent if link in self._silent else set() for link, sent in injected.items()
         }
-        return frames, injected
+        return self.tap.take(), injected
 
     def _canary(self, link: str, token: bytes) -> bytes:
         if link in self._tunnels:
