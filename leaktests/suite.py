@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from leaktests import conditions
-from leaktests.engine import control, ports, state, sweep
+from leaktests.engine import control, ports, real, state, sweep
 from leaktests.engine.outcome import Control, Run, Tap
 from leaktests.engine.probe import Probe
 from leaktests.engine.shot import Markers, Shot, shots
@@ -32,6 +32,7 @@ from netchain.model.observed import Observed
 from netchain.model.plan import Plan
 from netchain.site import Say, Site
 
+_PORTS = "every port and protocol"
 AS_FOUND = "as found"
 """The state of a chain that differs from its profile: it is swept as it is, and left so."""
 
@@ -39,11 +40,12 @@ AS_FOUND = "as found"
 @dataclass(frozen=True)
 class Wanted:
     """What to do: probes, the states by name (in the order of STATES), whether to sweep every port
-    and protocol, and the seed."""
+    and protocol, what is allowed on a real chain, too (words of `real`), and the seed."""
 
     probes: Sequence[Probe]
     states: Sequence[str] = tuple(known.name for known in STATES)
     ports: bool = False
+    allow: frozenset[str] = frozenset()
     seed: int = 0
     command: str = "netchain leaktest"
 
@@ -131,10 +133,12 @@ class _Suite:
             return
         for known in self._states():
             self._one_state(known)
-        if self.wanted.ports:
-            self._ports()
+        if not self.wanted.ports:
+            self.known.skipped.append((_PORTS, "not asked for"))
+        elif not self._may(real.SWEEPS):
+            self._refused(_PORTS, real.SWEEPS)
         else:
-            self.known.skipped.append(("every port and protocol", "not asked for"))
+            self._ports()
         self._control()
 
     def _states(self) -> Iterator[State]:
@@ -143,8 +147,17 @@ class _Suite:
                 self.known.skipped.append((f"state {known.name}", "not asked for"))
             elif not known.exists(self.chain):
                 self.known.skipped.append((f"state {known.name}", f"no {known.needs} here"))
+            elif known.name != CONNECTED and not self._may(real.FAULTS):
+                self._refused(f"state {known.name}", real.FAULTS)
             else:
                 yield known
+
+    def _may(self, what: str) -> bool:
+        """In the lab everything; on a real chain what was allowed."""
+        return self.site.is_lab or what in self.wanted.allow
+
+    def _refused(self, what: str, word: str) -> None:
+        self.known.skipped.append((what, f"a real chain: only with --allow {word}"))
 
     def _one_state(self, known: State) -> None:
         self.say(f"state {known.name}")
@@ -158,11 +171,15 @@ class _Suite:
         markers = Markers(next(self._seeds))
         found = []
         for name, sent in ports.sweeps(self.chain, markers):
-            self.say(f"every port and protocol, {name}")
-            found.append(self._swept("every port and protocol", list(sent), markers))
-        self.known.sweeps.append(sweep.merged("every port and protocol", found))
+            self.say(f"{_PORTS}, {name}")
+            found.append(self._swept(_PORTS, list(sent), markers))
+        self.known.sweeps.append(sweep.merged(_PORTS, found))
 
     def _control(self) -> None:
+        if not self.site.is_lab:
+            self.say("control: the chain's own traffic must be seen on every link")
+            self.known.control = real.known_flow(self.chain, self.site)
+            return
         self.say("control: a gateway opened, every probe must be seen")
         self.known.control = control.run(self.chain, self.site, *self._shots())
         self._mend("back from the control")
@@ -180,6 +197,8 @@ class _Suite:
         """All shots anew: with the ports of the last ones they would be taken for its flows."""
         markers = Markers(next(self._seeds))
         every = shots(self.chain, self.wanted.probes, markers)
+        if not self.site.is_lab:
+            every = real.harmless(every, self.wanted.allow)
         hears = self.site.sensor.hears
         return [shot for shot in every if hears(shot.place.link)], markers
 

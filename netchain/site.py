@@ -16,12 +16,16 @@ Say = Callable[[str], None]
 
 @dataclass
 class Site:
-    """One chain's surroundings; `timeout` is how long a qube may take to become ready (seconds)."""
+    """One chain's surroundings; `timeout` is how long a qube may take to become ready (seconds).
+
+    `is_lab`: what leaves the chain ends on this computer, and may be anything.
+    """
 
     backend: Backend
     sensor: Sensor
     vpns: Mapping[QubeName, WireGuard] = field(default_factory=dict)
     tor_lines: tuple[str, ...] = ()
+    is_lab: bool = False
     timeout: float = 120.0
     say: Say = lambda _: None
     timeline: Timeline = field(default_factory=Timeline)

@@ -130,7 +130,7 @@ def site(found: Found, console: Console, verbose: int = 0) -> Iterator[tuple[Cha
     chain, vpns = lab.resolve(found.chain, found.path.parent)
     backend = lab.backend()
     with Sensor(backend) as sensor:
-        yield chain, Site(backend, sensor, vpns, lab.tor_lines(), say=console.say)
+        yield chain, Site(backend, sensor, vpns, lab.tor_lines(), is_lab=True, say=console.say)
 
 
 def split(target: str) -> tuple[str, str | None]:

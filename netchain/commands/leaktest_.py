@@ -19,6 +19,7 @@ from netchain.errors import Exit, NetchainError, Problem, missing
 
 if TYPE_CHECKING:
     from leaktests.engine.outcome import Run
+    from leaktests.suite import Wanted
 
 STATES = ("connected", "vpn-down", "tor-down", "blocked", "starting")
 _QUICK = STATES[:2]
@@ -36,6 +37,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option("--quick", is_flag=True, help="Only the states connected and vpn-down.")
 @click.option("--full", is_flag=True, help="Every port and protocol, too: minutes.")
+@click.option("--allow", multiple=True, type=click.Choice(("faults", "sweeps", "hostile")),
+              help="On a real chain, too: end its programs, sweep ports, attack it.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Send the same packets again.")
 @click.option("--pcap", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
               help="What leaked, a capture a link.")  # fmt: skip
@@ -49,8 +52,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @common.output_options
 def command(
     chain: str, expression: str | None, states: tuple[str, ...], quick: bool, full: bool,
-    seed: int | None, pcap: Path | None, junit: Path | None, sarif: Path | None,
-    html: Path | None, redact: bool, list_: bool, as_json: bool, quiet: bool,
+    allow: tuple[str, ...], seed: int | None, pcap: Path | None, junit: Path | None,
+    sarif: Path | None, html: Path | None, redact: bool, list_: bool, as_json: bool, quiet: bool,
 ) -> int:  # fmt: skip
     """Send what may never pass through CHAIN, in every state, and judge what every link heard.
 
@@ -70,12 +73,10 @@ def command(
     files = {"junit_file": junit, "sarif_file": sarif, "html_file": html}
     _check_files(files.values(), pcap)
     chosen = states or (_QUICK if quick else STATES)
-    run = _run(chain, expression, chosen, full, seed, console)
-    print(
-        report.as_json(run, redact=redact) if as_json else report.as_text(run, redact=redact),
-        end="",
-        flush=True,
-    )
+    wanted = _wanted(expression, chosen, full, allow, seed)
+    run = _run(chain, wanted, console)
+    render = report.as_json if as_json else report.as_text
+    print(render(run, redact=redact), end="", flush=True)
     report.write(run, pcap_dir=pcap, redact=redact, **files)
     console.say(f"kept in {kept.keep(run)}")
     return _CODES[run.verdict]
@@ -101,20 +102,24 @@ def _check_files(files: Iterable[Path | None], pcap: Path | None) -> None:
         raise NetchainError(problems, Exit.USAGE)
 
 
-def _run(
-    name: str, expression: str | None, states: tuple[str, ...], full: bool, seed: int | None,
-    console: Console,
-) -> Run:  # fmt: skip
+def _wanted(
+    expression: str | None, states: tuple[str, ...], full: bool, allow: tuple[str, ...],
+    seed: int | None,
+) -> Wanted:  # fmt: skip
     from leaktests import suite
     from leaktests.catalogue import probes
 
-    found = common.find(name)
     picked = list(probes())
     if expression is not None:
         picked = _picked(expression, picked)
-    wanted = suite.Wanted(
-        picked, states, full, secrets.randbits(32) if seed is None else seed, _command()
-    )
+    number = secrets.randbits(32) if seed is None else seed
+    return suite.Wanted(picked, states, full, frozenset(allow), number, _command())
+
+
+def _run(name: str, wanted: Wanted, console: Console) -> Run:
+    from leaktests import suite
+
+    found = common.find(name)
     silent = Console(quiet=True)  # `up` tells each of its steps
     with common.lock(found.chain), common.site(found, silent) as (chain, site):
         return suite.run(chain, site, wanted, console.say)
