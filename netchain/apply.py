@@ -16,7 +16,7 @@ import time
 from netchain import programs
 from netchain.backends.base import Backend, digest
 from netchain.errors import Exit, NetchainError, Problem
-from netchain.model.allowed import Link, links
+from netchain.model.allowed import Link, links, tunnels
 from netchain.model.chain import Chain, QubeState
 from netchain.model.names import QubeName
 from netchain.model.observed import Observed
@@ -229,8 +229,9 @@ def _change(chain: Chain, site: Site, step: Step) -> None:
 
 
 def _remove(chain: Chain, site: Site, name: QubeName) -> None:
-    """Its links go with it, to its netvm and to its clients."""
-    for link in links(chain):
+    """Its links go with it, to its netvm and to its clients, and its tunnel: a tap that is open in
+    its network would keep that alive, and forwarding."""
+    for link in (*links(chain), *tunnels(chain)):
         if name in (link.client, link.netvm):
             site.sensor.disarm(link)
     site.backend.remove(chain, name)

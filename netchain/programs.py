@@ -63,7 +63,9 @@ def _start_vpn(chain: Chain, site: Site, qube: Qube) -> None:
     vpn, backend = site.vpns[qube.name], site.backend
     version = _vpn_version(vpn)
     _remove_tunnel(chain, site, qube)
-    if backend.add_tunnel(chain, qube.name, vpn.tunnel()):
+    in_kernel = backend.add_tunnel(chain, qube.name, vpn.tunnel())
+    site.sensor.arm_again(chain, Link(qube.name, None, tunnel=True))
+    if in_kernel:
         command = wireguard.configure(vpn.setconf())
         done = backend.execute(chain, qube.name, command.argv, stdin=command.stdin)
         if done.status:  # its words may quote the key

@@ -61,6 +61,8 @@ class Sensor:
     _silent: frozenset[str] = frozenset()
     _tunnels: set[str] = field(default_factory=set)
     _outages: dict[str, int] = field(default_factory=dict)
+    _expected: dict[str, int] = field(default_factory=dict)
+    _lost: list[str] = field(default_factory=list)
     _since: tuple[int, int] = field(default_factory=lambda: _clocks())
 
     def __enter__(self) -> Self:
@@ -81,6 +83,11 @@ class Sensor:
         self.tap.add(link.name, taps[link.name], up)
         self._outages[link.name] = self.tap.outages[link.name]
 
+    def arm_again(self, chain: Chain, link: Link) -> None:
+        """Hear a link again that was heard before it was taken away; nothing to do otherwise."""
+        if link.name in self.injected:
+            self.arm(chain, link)
+
     def hears(self, link: Link) -> bool:
         """Whether the link is heard now (its tap may be deaf: `doubts`)."""
         return link.name in self._outages
@@ -88,9 +95,33 @@ class Sensor:
     def disarm(self, link: Link) -> None:
         """Stop hearing a link that is going to be taken away; what it brought is judged still."""
         if link.name in self.injected and link.name in self._outages:
+            self._note_outages(link.name)
             self.tap.remove(link.name)
             self.tap.injectors.remove(_down(link.name))
             del self._outages[link.name]
+
+    def expect_outage(self, link: Link) -> None:
+        """The link is going to go down once, on purpose: no doubt until `outage_over`."""
+        self._note_outages(link.name)
+        self._expected[link.name] = 0
+
+    def outage_over(self, link: Link) -> list[str]:
+        """From here on an outage is a doubt again; a doubt, too, when it was not the one that was
+        expected: none, or another one after it."""
+        self._note_outages(link.name)
+        count = self._expected.pop(link.name)
+        return [] if count == 1 else [f"{link.name} went down {count} times, not once"]
+
+    def _note_outages(self, name: str) -> None:
+        """Put new outages of a link that is heard to those that are expected, or doubted."""
+        if name not in self._outages:
+            return
+        new = self.tap.outages[name] - self._outages[name]
+        self._outages[name] += new
+        if name in self._expected:
+            self._expected[name] += new
+        elif new:
+            self._lost.append(name)
 
     def arm_down(self, chain: Chain, link: Link) -> None:
         """Be able to send down the link, too, as its netvm would."""
@@ -142,12 +173,11 @@ class Sensor:
     def doubts(self) -> list[str]:
         """What keeps silence from being a proof."""
         found = [f"the tap failed: {self.tap.failed}"] if self.tap.failed else []
-        found += [f"the tap on {link} is deaf: {why}" for link, why in self.tap.dead.items()]
-        found += [
-            f"{link} went down while it was heard"
-            for link, count in self.tap.outages.items()
-            if count > self._outages.get(link, 0)
-        ]
+        for link in list(self._outages):
+            self._note_outages(link)
+        dead = self.tap.dead.items()
+        found += [f"the tap on {n} is deaf: {why}" for n, why in dead if n not in self._expected]
+        found += [f"{link} went down while it was heard" for link in dict.fromkeys(self._lost)]
         found += [f"{n} frames of {link} were lost" for link, n in self.tap.drops().items() if n]
         if self._clock_was_set():
             found.append("the clock was set meanwhile: frames cannot be told apart by time")

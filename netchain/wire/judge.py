@@ -173,19 +173,22 @@ def permits(patterns: Iterable[FlowPattern], flow: Flow, direction: Direction) -
         return (
             quoted is not None
             and any(_matches(p, flow, kind) for p in patterns if p.direction is direction)
-            and _permits_quoted(patterns, quoted, direction.opposite)
+            and _permits_quoted(patterns, quoted, direction)
         )
     return any(_matches(p, flow, kind) for p in patterns if p.direction is direction)
 
 
 def _permits_quoted(patterns: tuple[FlowPattern, ...], quoted: Flow, direction: Direction) -> bool:
-    """The packet that an error quotes: its head only, so its content cannot be looked at."""
+    """The packet that an error quotes, which goes in this direction: its answer may be there, too.
+    (Whether the packet itself may does not count: who sent it may be closed by now.) Of its content
+    there is too little to look at."""
     kind = kind_of(quoted)
     if kind is None or kind is Kind.ICMP_ERROR or quoted.fragment or quoted.more_fragments:
         return False
     if not _plain(quoted, kind):
         return False
-    return any(_matches(p, quoted, kind, quoted=True) for p in patterns if p.direction is direction)
+    answers = (p.reply() for p in patterns if p.direction is direction)
+    return any(_matches(answered, quoted, kind, quoted=True) for answered in answers)
 
 
 def kind_of(flow: Flow) -> Kind | None:

@@ -41,7 +41,11 @@ class Supervised:
 
     @property
     def running(self) -> bool:
-        return self.process is not None and not self.pending and self.helper is None
+        """Set up, and not stopped (SIGSTOP). nsenter, which waits for the program, stops with it
+        and stays so when the program alone is continued: its end would not be noticed."""
+        if self.process is None or self.pending or self.helper is not None:
+            return False
+        return _state(self.process.pid) != "T"
 
 
 class Supervisor:
@@ -116,3 +120,11 @@ class Supervisor:
         s.starts += 1
         s.pending = list(s.service.setup)
         s.due = s.started if s.pending else 0.0
+
+
+def _state(pid: int) -> str:
+    """The letter of proc(5) for the process; "" when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""

@@ -1,0 +1,62 @@
+"""V12, C11. Links go down and up again: the internet's, the VPN's own, from either end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from leaktests.engine.fault import Bench, Faults
+from netchain.model.addressing import UPLINK
+from netchain.model.chain import Qube, Role
+
+topic = Faults()
+
+
+def _set(bench: Bench, node: str, interface: str, how: str) -> None:
+    bench.on(node, "ip", "link", "set", interface, how)
+    shown = ("ip", "-br", "link", "show", interface)
+    is_up = how == "up"
+    bench.wait(lambda: (",UP" in bench.on(node, *shown)) is is_up, f"{interface} is not {how}")
+
+
+def _far(bench: Bench, qube: Qube) -> Iterator[None]:
+    """The far end of its uplink, where the tap is."""
+    node, interface = bench.port(qube)
+    bench.expect_outage(bench.uplink(qube))
+    _set(bench, node, interface, "down")
+    yield
+    _set(bench, node, interface, "up")
+
+
+def _own(bench: Bench, qube: Qube) -> Iterator[None]:
+    """Its own end, which loses its routes by it. The tap's end stays up."""
+    node = f"{bench.chain.name}:{qube.name}"
+    _set(bench, node, UPLINK, "down")
+    yield
+    _set(bench, node, UPLINK, "up")
+
+
+@topic.fault("V12", "the provider's end of the uplink goes down and up")
+def isp_flaps(bench: Bench) -> Iterator[None]:
+    yield from _far(bench, bench.qube(Role.NET))
+
+
+@topic.fault("C11", "the uplink goes down and up, and its flows' addresses are chosen anew")
+def uplink_flaps(bench: Bench) -> Iterator[None]:
+    yield from _own(bench, bench.qube(Role.NET))
+
+
+@topic.fault("V12", "the link of the VPN's qube goes down and up", needs=frozenset({Role.VPN_PROXY}))
+def vpn_link_flaps(bench: Bench) -> Iterator[None]:
+    yield from _own(bench, bench.qube(Role.VPN_PROXY))
+
+
+@topic.fault("V12", "the far end of the link of the VPN's qube goes down and up",
+             needs=frozenset({Role.VPN_PROXY}))  # fmt: skip
+def vpn_port_flaps(bench: Bench) -> Iterator[None]:
+    yield from _far(bench, bench.qube(Role.VPN_PROXY))
+
+
+@topic.fault("V12", "the link of the Tor gateway goes down and up, its far end first",
+             needs=frozenset({Role.TOR_GATEWAY, Role.VPN_PROXY}))  # fmt: skip
+def gateway_port_flaps(bench: Bench) -> Iterator[None]:
+    yield from _far(bench, bench.qube(Role.TOR_GATEWAY))

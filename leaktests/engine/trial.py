@@ -1,0 +1,121 @@
+"""A trial: one fault under a flood, from before it until the chain is whole again.
+
+Theory of operation: every link and tunnel is heard, the flood goes on, the fault acts and is made
+sure of, the flood goes on for a good while, the fault is taken back, `apply.up` makes the chain
+whole. Then everything that any link carried meanwhile is judged by `allowed()`. Clean needs, beside
+silence: the flood was heard on its own links at its rate, the act took effect, what went down is
+what was expected to, the chain is whole, and every tap heard a canary at the end and lost nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from leaktests.engine import flood
+from leaktests.engine.fault import Bench, Fault, NoEffectError
+from leaktests.engine.flood import Flood
+from leaktests.engine.outcome import Trial
+from leaktests.engine.shot import Markers, Shot
+from leaktests.engine.sweep import Found
+from netchain import apply
+from netchain.errors import NetchainError
+from netchain.model.allowed import links, tunnels
+from netchain.model.chain import Chain
+from netchain.site import Site
+from netchain.wire.capture import Captured
+from netchain.wire.judge import judge
+
+_ROUNDS = 5
+"""How often each shot of the flood is sent, at least, while the fault lasts."""
+_START_S, _LAST_S = 20.0, 60.0
+
+
+def run(fault: Fault, chain: Chain, site: Site, markers: Markers) -> Trial:
+    """Try one fault. The chain is whole again afterwards, or the trial's doubts say why not."""
+    start = time.monotonic()
+    bench = Bench(chain, site)
+    shots = flood.frames(chain, fault.id, fault.name, markers)
+    _arm(chain, site)
+    with Flood(site.sensor, shots) as sender:
+        doubts = _break_and_mend(fault, bench, sender)
+    doubts += [f"the flood ended by itself: {sender.failed}"] if sender.failed else []
+    doubts += _heard_again(bench)
+    frames, injected = site.sensor.take()
+    heard = _heard(shots, frames)
+    verdicts = judge(chain, site.timeline, frames, injected)
+    doubts += [*_flood_doubts(shots, heard, sender), *site.sensor.doubts()]
+    by_number = {markers.of(shot.marker): shot for shot in shots}
+    found = tuple(
+        Found(leak, by_number.get(markers.of(leak.frame)))
+        for verdict in verdicts
+        for leak in verdict.leaks
+    )
+    return Trial(
+        fault.id, fault.name, tuple(verdicts), found, tuple(doubts), heard.total(),
+        time.monotonic() - start,
+    )  # fmt: skip
+
+
+def _arm(chain: Chain, site: Site) -> None:
+    """Hear every link and tunnel, and be able to send from both ends."""
+    for link in (*links(chain), *tunnels(chain)):
+        site.sensor.arm(chain, link)
+        if not link.tunnel:
+            site.sensor.arm_down(chain, link)
+
+
+def _break_and_mend(fault: Fault, bench: Bench, sender: Flood) -> list[str]:
+    """Break, wait, take back, make whole; what went otherwise than it should."""
+    doubts = []
+    try:
+        if not sender.wait(2 * sender.round, _START_S):
+            raise NoEffectError("the flood did not begin")
+        _break(fault, bench, sender)
+    except (NoEffectError, NetchainError, OSError) as error:
+        doubts.append(f"the fault is not what it should be: {error}")
+    try:
+        apply.up(bench.chain, bench.site)
+    except NetchainError as error:
+        doubts += [f"the chain is not whole again: {problem}" for problem in error.problems]
+    return doubts
+
+
+def _break(fault: Fault, bench: Bench, sender: Flood) -> None:
+    start = time.time_ns()
+    with fault.broken(bench):
+        states = {**fault.states(bench.chain), **bench.changed}
+        bench.site.timeline.change(start, time.time_ns(), states)
+        if not sender.wait(_ROUNDS * sender.round, _LAST_S):
+            raise NoEffectError("the flood stopped while the fault lasted")
+
+
+def _heard_again(bench: Bench) -> list[str]:
+    """Two canaries over every link (what a frame caused on another link may still be on its way),
+    and whether what went down was what should."""
+    sensor = bench.site.sensor
+    try:
+        _arm(bench.chain, bench.site)
+    except (NetchainError, OSError) as error:
+        return [f"not every link can be heard again: {error}"]
+    doubts = [doubt for link in bench.outages for doubt in sensor.outage_over(link)]
+    return [*doubts, *sensor.settle(), *sensor.settle()]
+
+
+def _heard(shots: Sequence[Shot], frames: Mapping[str, Sequence[Captured]]) -> Counter[str]:
+    """How many of the flood's packets were heard on the links that they were sent over."""
+    sent: dict[str, set[bytes]] = {}
+    for shot in shots:
+        sent.setdefault(shot.place.link.name, set()).add(shot.frame)
+    return Counter(
+        {link: sum(c.frame in ours for c in frames.get(link, ())) for link, ours in sent.items()}
+    )
+
+
+def _flood_doubts(shots: Sequence[Shot], heard: Counter[str], sender: Flood) -> list[str]:
+    found = [f"nothing of the flood was heard on {link}" for link, n in heard.items() if not n]
+    rate = flood.rate(shots, heard, sender.seconds)
+    if rate < flood.RATE:
+        found.append(f"the flood was slower than it must be: {rate:.0f} packets a second")
+    return found
