@@ -11,6 +11,13 @@ from netchain.model.chain import Qube, Role
 topic = Faults()
 
 
+def _flap(bench: Bench, node: str, interface: str) -> None:
+    """Down for a while; what it lost by that is not made again by itself."""
+    _set(bench, node, interface, "down")
+    bench.go_on(2)
+    _set(bench, node, interface, "up")
+
+
 def _set(bench: Bench, node: str, interface: str, how: str) -> None:
     bench.on(node, "ip", "link", "set", interface, how)
     shown = ("ip", "-br", "link", "show", interface)
@@ -22,17 +29,15 @@ def _far(bench: Bench, qube: Qube) -> Iterator[None]:
     """The far end of its uplink, where the tap is."""
     node, interface = bench.port(qube)
     bench.expect_outage(bench.uplink(qube))
-    _set(bench, node, interface, "down")
+    _flap(bench, node, interface)
     yield
-    _set(bench, node, interface, "up")
 
 
 def _own(bench: Bench, qube: Qube) -> Iterator[None]:
     """Its own end, which loses its routes by it. The tap's end stays up."""
     node = f"{bench.chain.name}:{qube.name}"
-    _set(bench, node, UPLINK, "down")
+    _flap(bench, node, UPLINK)
     yield
-    _set(bench, node, UPLINK, "up")
 
 
 @topic.fault("V12", "the provider's end of the uplink goes down and up")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from netchain import programs
 from netchain.lab import internet
 from netchain.model.addressing import CLIENT_MAC, NETVM_MAC, TUNNEL, address4
 from netchain.model.allowed import Direction, Link
-from netchain.model.chain import Qube, Role
+from netchain.model.chain import Endpoint, Qube, Role
 from netchain.vpn import wireguard
 from netchain.vpn.secret import Secret
 from netchain.vpn.wireguard import WireGuard
@@ -125,18 +125,43 @@ def silent(bench: Bench) -> Iterator[None]:
 
 def _used(bench: Bench, rules: Callable[..., dict[str, Any]]) -> bool:
     """Whether the server has dropped something of what is sent to it now."""
-    _use(bench)
+    use(bench)
     return "counter packets 0 " not in rules(text="list table inet silent", counters=True)["output"]
 
 
-def _use(bench: Bench, port: int = 0) -> None:
-    """Have the VPN carry a packet: a client's SYN, which may enter the tunnel, of the flow from
-    that port (0: a new one)."""
+def use(bench: Bench, port: int = 0, size: int = 0) -> None:
+    """Have the VPN carry a packet: a client's segment, which may enter the tunnel, of the flow from
+    that port (0: a new one), with `size` bytes of data."""
     client = bench.chain.clients(_vpn(bench).name)[0]
     site, source = internet.host(internet.SITE).address4, address4(bench.chain, client.name)
-    packet = build.tcp_syn(source, site, port or bench.port_number(), 80)
+    ports = (port or bench.port_number(), 80)
+    packet = build.tcp(source, site, *ports, "S", bytes(8), bytes(size))
     frame = build.ethernet(CLIENT_MAC, NETVM_MAC, 0x0800, packet)
     bench.send(bench.uplink(client), frame, direction=Direction.UP)
+
+
+@dataclass(frozen=True)
+class Outer:
+    """The VPN's flow as the internet sees it: the port that it seems to come from, and to whom."""
+
+    port: int
+    server: Endpoint
+
+
+def outer_flow(bench: Bench) -> Outer:
+    settings = vpn_settings(bench.chain)
+    assert settings is not None
+    tap, isp = bench.site.sensor.tap, bench.uplink(bench.qube(Role.NET)).name
+    mark = tap.mark()
+
+    def heard() -> list[int]:
+        use(bench)
+        flows = [decode(seen.frame) for seen in tap.frames(isp, mark) if not seen.outgoing]
+        packed = settings.endpoint.address.packed
+        return [flow.sport for flow in flows if flow.destination == packed and flow.sport]
+
+    bench.wait(lambda: bool(heard()), "the VPN sends nothing")
+    return Outer(heard()[-1], settings.endpoint)
 
 
 @topic.fault("V06", "the VPN has a key that its server does not know", degrades=Role.VPN_PROXY)
@@ -151,7 +176,7 @@ def wrong_key(bench: Bench) -> Iterator[None]:
 
 
 def _tried(bench: Bench) -> bool:
-    _use(bench)
+    use(bench)
     shown = _wg(bench, *wireguard.transfer_command()[1:])
     return wireguard.transferred(shown.encode())[1] > 0
 
@@ -162,7 +187,7 @@ def moved(bench: Bench) -> Iterator[None]:
     _wg(bench, "set", TUNNEL, "peer", _peer(bench), "endpoint", _ELSEWHERE)
     shown = lambda: _ELSEWHERE in _wg(bench, "show", TUNNEL, "endpoints")
     bench.wait(shown, "the endpoint did not move")
-    _use(bench)
+    use(bench)
     yield
     _configured(bench)
 
@@ -173,7 +198,7 @@ def gap(bench: Bench) -> Iterator[None]:
     for family in ("-4", "-6"):
         bench.run(_vpn(bench), "ip", family, "route", "del", "default", "dev", TUNNEL)
     bench.wait(lambda: bool(before) and not _routes(bench), "there are still routes into the tunnel")
-    _use(bench)
+    use(bench)
     yield
 
 
@@ -182,7 +207,7 @@ def survivor(bench: Bench) -> Iterator[None]:
     """Connection tracking knows the flow; it may not find another way out."""
     flow = bench.port_number()
     mark = bench.site.sensor.tap.mark()
-    _use(bench, flow)
+    use(bench, flow)
     through = lambda: not bench.site.sensor.tap.wait_for(
         lambda seen: decode(seen.frame, seen.link_type).dport == 80, [_tunnel(bench).name], 5, mark
     )
@@ -190,5 +215,5 @@ def survivor(bench: Bench) -> Iterator[None]:
     for service in programs.wanted(bench.chain, bench.site, _vpn(bench)):
         programs.stop(bench.chain, bench.site, _vpn(bench), service)
     for _ in range(100):
-        _use(bench, flow)
+        use(bench, flow)
     yield

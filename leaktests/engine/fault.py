@@ -8,12 +8,15 @@ mend by itself. An act that turned out to do nothing is a doubt of its trial, ne
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from leaktests.engine.flood import Flood
+from leaktests.engine.probe import Probe
+from leaktests.engine.shot import Markers, Shot, shots
 from netchain.backends.base import Completed, User
 from netchain.backends.netns.backend import NetnsBackend
 from netchain.model import addressing
@@ -22,8 +25,12 @@ from netchain.model.chain import Chain, Qube, QubeState, Role
 from netchain.model.names import QubeName
 from netchain.site import Site
 
-_WAIT_S, _POLL_S = 10.0, 0.01
+_WAIT_S, _POLL_S, _FLOOD_S = 10.0, 0.01, 60.0
 Act = Callable[["Bench"], Iterator[None]]
+
+
+ROUNDS = 5
+"""How often each shot of the flood is sent, at least, while a fault lasts."""
 
 
 class NoEffectError(Exception):
@@ -33,9 +40,11 @@ class NoEffectError(Exception):
 class Bench:
     """What a fault has in its hands: the chain, its programs, and the lab's hosts around it."""
 
-    def __init__(self, chain: Chain, site: Site) -> None:
+    def __init__(self, chain: Chain, site: Site, markers: Markers, flood: Flood) -> None:
         self.chain, self.site = chain, site
+        self.shots: list[Shot] = []
         self.outages: list[Link] = []
+        self._markers, self._flood = markers, flood
         self._ports = count(30000 + time.time_ns() % 10000)
         self.changed: dict[QubeName, QubeState] = {}
 
@@ -102,6 +111,19 @@ class Bench:
         for frame in frames:
             if tap.wait_for(frame, [link.name], _WAIT_S, mark):
                 raise NoEffectError(f"a frame of the attacker's was not heard on {link.name}")
+
+    def go_on(self, rounds: int = ROUNDS) -> None:
+        """Let the flood go on for a while; NoEffectError when it does not."""
+        enough = self._flood.wait(rounds * self._flood.round, _FLOOD_S)
+        self.require(enough, "the flood stopped while the fault lasted")
+
+    def probe(self, probes: Iterable[Probe]) -> None:
+        """Send probes of the catalogue from everywhere, as a sweep does."""
+        sent = shots(self.chain, probes, self._markers)
+        self.shots += sent
+        for shot in sent:
+            self.site.sensor.inject(shot.place.link.name, shot.frame, shot.place.direction)
+        self.require(bool(sent), "there was nothing to send")
 
     def port_number(self) -> int:
         """A source port that no earlier flow had."""

@@ -27,26 +27,23 @@ from netchain.site import Site
 from netchain.wire.capture import Captured
 from netchain.wire.judge import judge
 
-_ROUNDS = 5
-"""How often each shot of the flood is sent, at least, while the fault lasts."""
-_START_S, _LAST_S = 20.0, 60.0
 
 
 def run(fault: Fault, chain: Chain, site: Site, markers: Markers) -> Trial:
     """Try one fault. The chain is whole again afterwards, or the trial's doubts say why not."""
     start = time.monotonic()
-    bench = Bench(chain, site)
     shots = flood.frames(chain, fault.id, fault.name, markers)
     _arm(chain, site)
     with Flood(site.sensor, shots) as sender:
-        doubts = _break_and_mend(fault, bench, sender)
+        bench = Bench(chain, site, markers, sender)
+        doubts = _break_and_mend(fault, bench)
     doubts += [f"the flood ended by itself: {sender.failed}"] if sender.failed else []
     doubts += _heard_again(bench)
     frames, injected = site.sensor.take()
     heard = _heard(shots, frames)
     verdicts = judge(chain, site.timeline, frames, injected)
     doubts += [*_flood_doubts(shots, heard, sender), *site.sensor.doubts()]
-    by_number = {markers.of(shot.marker): shot for shot in shots}
+    by_number = {markers.of(shot.marker): shot for shot in (*shots, *bench.shots)}
     found = tuple(
         Found(leak, by_number.get(markers.of(leak.frame)))
         for verdict in verdicts
@@ -66,13 +63,12 @@ def _arm(chain: Chain, site: Site) -> None:
             site.sensor.arm_down(chain, link)
 
 
-def _break_and_mend(fault: Fault, bench: Bench, sender: Flood) -> list[str]:
+def _break_and_mend(fault: Fault, bench: Bench) -> list[str]:
     """Break, wait, take back, make whole; what went otherwise than it should."""
     doubts = []
     try:
-        if not sender.wait(2 * sender.round, _START_S):
-            raise NoEffectError("the flood did not begin")
-        _break(fault, bench, sender)
+        bench.go_on(2)
+        _break(fault, bench)
     except (NoEffectError, NetchainError, OSError) as error:
         doubts.append(f"the fault is not what it should be: {error}")
     try:
@@ -82,13 +78,12 @@ def _break_and_mend(fault: Fault, bench: Bench, sender: Flood) -> list[str]:
     return doubts
 
 
-def _break(fault: Fault, bench: Bench, sender: Flood) -> None:
+def _break(fault: Fault, bench: Bench) -> None:
     start = time.time_ns()
     with fault.broken(bench):
         states = {**fault.states(bench.chain), **bench.changed}
         bench.site.timeline.change(start, time.time_ns(), states)
-        if not sender.wait(_ROUNDS * sender.round, _LAST_S):
-            raise NoEffectError("the flood stopped while the fault lasted")
+        bench.go_on()
 
 
 def _heard_again(bench: Bench) -> list[str]:
