@@ -30,6 +30,8 @@ from leaktests.engine.target import vpn_settings
 from netchain.model.addressing import CLIENT_MAC, NETVM_MAC, TUNNEL
 from netchain.model.allowed import Link
 from netchain.model.chain import Role, Wan
+from netchain.wire.capture import Captured
+from netchain.wire.decode import decode
 
 topic = Faults()
 _vpn_needed = {"needs": frozenset({Role.VPN_PROXY})}
@@ -151,21 +153,28 @@ def poisoned(bench: Bench) -> Iterator[None]:
 @topic.fault("N10", "a forged path MTU for the VPN's flow, then packets that are too big for it",
              **_vpn_needed)  # fmt: skip
 def path_mtu(bench: Bench) -> Iterator[None]:
-    """As small as the kernel believes (552), and smaller. Nothing may go out in fragments."""
-    vpn = bench.qube(Role.VPN_PROXY)
+    """As small as a kernel believes (552), and smaller, from the router and from the server itself.
+    It arrives, and is not believed: nothing may go out in fragments."""
+    vpn, flow = bench.qube(Role.VPN_PROXY), faults_vpn.outer_flow(bench)
+    before, mark = _network(bench), bench.site.sensor.tap.mark()
     packets = [
-        _ether() / IP(src=str(_wan(bench).gateway4), dst=str(_wan(bench).address4))
+        _ether() / IP(src=str(source), dst=str(_wan(bench).address4))
         / ICMP(type=3, code=4, nexthopmtu=mtu) / _quote(bench)
-        for mtu in (576, 552, 68)
+        for source in (_wan(bench).gateway4, flow.server.address) for mtu in (576, 552, 68)
     ]  # fmt: skip
     bench.send(_isp(bench), *(bytes(packet) for packet in packets))
-    flow = faults_vpn.outer_flow(bench)
-    way = ("ip", "route", "get", str(flow.server.address))
-    bench.wait(lambda: "mtu" in bench.run(vpn, *way), "the smaller MTU is not believed")
+    server, link = flow.server.address.packed, bench.uplink(vpn).name
+
+    def arrived(seen: Captured) -> bool:
+        said = decode(seen.frame)
+        return said.icmp_type == 3 and said.icmp_code == 4 and said.source == server
+
+    missing = bench.site.sensor.tap.wait_for(arrived, [link], 10, mark)
+    bench.require(not missing, "it did not get as far as the VPN's qube")
     for _ in range(20):
         faults_vpn.use(bench, size=1300)
     yield
-    bench.run(vpn, "ip", "route", "flush", "cache")
+    bench.require(_network(bench) == before, "it was believed")
 
 
 @topic.fault("N12", "packets to the VPN's port, from its server and from strangers", **_vpn_needed)

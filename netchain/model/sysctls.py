@@ -12,6 +12,10 @@ from netchain.model.chain import Role
 
 _FORWARDING = frozenset({Role.NET, Role.FIREWALL, Role.VPN_PROXY})
 
+_VERIFIED_PMTU = 3
+"""A smaller path MTU is believed only where the protocol can verify who says so (TCP's sequence
+numbers): with a forged one a hostile uplink could have the VPN send fragments, or nothing."""
+
 _IPV4 = {
     "rp_filter": 1,  # strict reverse path: a spoofed source is dropped before any rule
     "accept_redirects": 0,
@@ -35,7 +39,7 @@ _IPV6 = {
 def sysctls(role: Role) -> Mapping[str, int]:
     """Paths below /proc/sys and their values."""
     forward = int(role in _FORWARDING)
-    settings = {"net/ipv4/ip_forward": forward}
+    settings = {"net/ipv4/ip_forward": forward, "net/ipv4/ip_no_pmtu_disc": _VERIFIED_PMTU}
     for where in ("all", "default"):
         settings |= {f"net/ipv4/conf/{where}/{key}": value for key, value in _IPV4.items()}
         settings |= {f"net/ipv6/conf/{where}/{key}": value for key, value in _IPV6.items()}
