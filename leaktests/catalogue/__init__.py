@@ -6,6 +6,13 @@ from leaktests.catalogue import (
     conntrack,
     destinations,
     dns,
+    faults_inbound,
+    faults_link,
+    faults_routes,
+    faults_rules,
+    faults_tor,
+    faults_uplink,
+    faults_vpn,
     fragments,
     inbound,
     link_scope,
@@ -14,6 +21,7 @@ from leaktests.catalogue import (
     spoofed,
     sweeps,
 )
+from leaktests.engine.fault import Fault
 from leaktests.engine.probe import Probe
 
 TOPICS = (
@@ -33,3 +41,19 @@ TOPICS = (
 def probes() -> tuple[Probe, ...]:
     """Every probe of every topic."""
     return tuple(probe for topic in TOPICS for probe in topic.probes)
+
+
+FAULTS = (
+    faults_vpn.topic,
+    faults_tor.topic,
+    faults_rules.topic,
+    faults_link.topic,
+    faults_uplink.topic,
+    faults_routes.topic,
+    faults_inbound.topic,
+)
+
+
+def faults() -> tuple[Fault, ...]:
+    """Every fault of every topic, in the order in which they are tried."""
+    return tuple(fault for topic in FAULTS for fault in topic.faults)

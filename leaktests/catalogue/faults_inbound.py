@@ -78,7 +78,7 @@ def strangers(bench: Bench) -> Iterator[None]:
     yield
 
 
-@topic.fault("C05", "a client takes the ports that its gateways listen at, and a stranger asks there")
+@topic.fault("C05", "a client takes ports that its gateways listen at, and a stranger asks there")
 def port_shadow(bench: Bench) -> Iterator[None]:
     """CVE-2021-3773; both directions, again and again, while the VPN uses its own port."""
     for _ in range(3):

@@ -9,6 +9,7 @@ from netchain.model.addressing import UPLINK
 from netchain.model.chain import Qube, Role
 
 topic = Faults()
+_VPN = frozenset({Role.VPN_PROXY})
 
 
 def _flap(bench: Bench, node: str, interface: str) -> None:
@@ -50,18 +51,18 @@ def uplink_flaps(bench: Bench) -> Iterator[None]:
     yield from _own(bench, bench.qube(Role.NET))
 
 
-@topic.fault("V12", "the link of the VPN's qube goes down and up", needs=frozenset({Role.VPN_PROXY}))
+@topic.fault("V12", "the link of the VPN's qube goes down and up", needs=_VPN)
 def vpn_link_flaps(bench: Bench) -> Iterator[None]:
     yield from _own(bench, bench.qube(Role.VPN_PROXY))
 
 
 @topic.fault("V12", "the far end of the link of the VPN's qube goes down and up",
-             needs=frozenset({Role.VPN_PROXY}))  # fmt: skip
+             needs=_VPN)  # fmt: skip
 def vpn_port_flaps(bench: Bench) -> Iterator[None]:
     yield from _far(bench, bench.qube(Role.VPN_PROXY))
 
 
-@topic.fault("V12", "the link of the Tor gateway goes down and up, its far end first",
-             needs=frozenset({Role.TOR_GATEWAY, Role.VPN_PROXY}))  # fmt: skip
+@topic.fault("V12", "the far end of the link of the Tor gateway goes down and up",
+             needs=_VPN | {Role.TOR_GATEWAY})  # fmt: skip
 def gateway_port_flaps(bench: Bench) -> Iterator[None]:
     yield from _far(bench, bench.qube(Role.TOR_GATEWAY))

@@ -114,4 +114,6 @@ class _Close:
     def expect(self, word: bytes) -> None:
         ready, _, _ = select([self._listen], [], [], 20)
         said = os.read(self._listen, 4096) if ready else b""
-        self._bench.require(word in said, f"the connections are not {word.decode()}: {said[-100:]!r}")
+        self._bench.require(
+            word in said, f"the connections are not {word.decode()}: {said[-100:]!r}"
+        )

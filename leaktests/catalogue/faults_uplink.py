@@ -34,7 +34,7 @@ from netchain.wire.capture import Captured
 from netchain.wire.decode import decode
 
 topic = Faults()
-_vpn_needed = {"needs": frozenset({Role.VPN_PROXY})}
+_VPN = frozenset({Role.VPN_PROXY})
 _ATTACKER_MAC, _ATTACKER6 = "02:00:00:00:66:66", "fe80::6666"
 _ATTACKER4 = "203.0.113.66"
 
@@ -99,7 +99,7 @@ def rogue_router(bench: Bench) -> Iterator[None]:
 
 
 @topic.fault("V13", "the link of the VPN's qube advertises an IPv6 router after all was up",
-             **_vpn_needed)  # fmt: skip
+             needs=_VPN)  # fmt: skip
 def router_inside(bench: Bench) -> Iterator[None]:
     vpn = bench.qube(Role.VPN_PROXY)
     packet = (
@@ -110,7 +110,7 @@ def router_inside(bench: Bench) -> Iterator[None]:
     yield from _sent(bench, [packet], bench.uplink(vpn))
 
 
-@topic.fault("N07", "ICMP redirects for the VPN's flow", **_vpn_needed)
+@topic.fault("N07", "ICMP redirects for the VPN's flow", needs=_VPN)
 def redirects(bench: Bench) -> Iterator[None]:
     """With the ports that the flow really has, from the router, to the attacker and to itself."""
     packets = [
@@ -151,7 +151,7 @@ def poisoned(bench: Bench) -> Iterator[None]:
 
 
 @topic.fault("N10", "a forged path MTU for the VPN's flow, then packets that are too big for it",
-             **_vpn_needed)  # fmt: skip
+             needs=_VPN)  # fmt: skip
 def path_mtu(bench: Bench) -> Iterator[None]:
     """As small as a kernel believes (552), and smaller, from the router and from the server itself.
     It arrives, and is not believed: nothing may go out in fragments."""
@@ -177,7 +177,7 @@ def path_mtu(bench: Bench) -> Iterator[None]:
     bench.require(_network(bench) == before, "it was believed")
 
 
-@topic.fault("N12", "packets to the VPN's port, from its server and from strangers", **_vpn_needed)
+@topic.fault("N12", "packets to the VPN's port, from its server and from strangers", needs=_VPN)
 def to_the_port(bench: Bench) -> Iterator[None]:
     """Who sends from elsewhere would have the VPN roam there, if it were the server."""
     flow = faults_vpn.outer_flow(bench)

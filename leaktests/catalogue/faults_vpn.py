@@ -18,6 +18,7 @@ from netchain.vpn import wireguard
 from netchain.vpn.secret import Secret
 from netchain.vpn.wireguard import WireGuard
 from netchain.wire import build
+from netchain.wire.capture import Captured
 from netchain.wire.decode import decode
 
 topic = Faults(Role.VPN_PROXY)
@@ -185,8 +186,7 @@ def _tried(bench: Bench) -> bool:
 def moved(bench: Bench) -> Iterator[None]:
     """It is sent to the address that a forged answer names (class R04)."""
     _wg(bench, "set", TUNNEL, "peer", _peer(bench), "endpoint", _ELSEWHERE)
-    shown = lambda: _ELSEWHERE in _wg(bench, "show", TUNNEL, "endpoints")
-    bench.wait(shown, "the endpoint did not move")
+    bench.require(_ELSEWHERE in _wg(bench, "show", TUNNEL, "endpoints"), "it did not move")
     use(bench)
     yield
     _configured(bench)
@@ -197,7 +197,7 @@ def gap(bench: Bench) -> Iterator[None]:
     before = _routes(bench)
     for family in ("-4", "-6"):
         bench.run(_vpn(bench), "ip", family, "route", "del", "default", "dev", TUNNEL)
-    bench.wait(lambda: bool(before) and not _routes(bench), "there are still routes into the tunnel")
+    bench.require(bool(before) and not _routes(bench), "there are still routes into the tunnel")
     use(bench)
     yield
 
@@ -206,12 +206,15 @@ def gap(bench: Bench) -> Iterator[None]:
 def survivor(bench: Bench) -> Iterator[None]:
     """Connection tracking knows the flow; it may not find another way out."""
     flow = bench.port_number()
-    mark = bench.site.sensor.tap.mark()
+    tap = bench.site.sensor.tap
+    mark = tap.mark()
     use(bench, flow)
-    through = lambda: not bench.site.sensor.tap.wait_for(
-        lambda seen: decode(seen.frame, seen.link_type).dport == 80, [_tunnel(bench).name], 5, mark
-    )
-    bench.wait(through, "the flow did not go through the tunnel")
+
+    def is_it(seen: Captured) -> bool:
+        return decode(seen.frame, seen.link_type).dport == 80
+
+    missing = tap.wait_for(is_it, [_tunnel(bench).name], 10, mark)
+    bench.require(not missing, "the flow did not go through the tunnel")
     for service in programs.wanted(bench.chain, bench.site, _vpn(bench)):
         programs.stop(bench.chain, bench.site, _vpn(bench), service)
     for _ in range(100):

@@ -1,6 +1,6 @@
 """Which ids of the catalogue are tested, planned, or excused, and why.
 
-Tested: a probe has the id, or `CLAIMED_ELSEWHERE` names the test. An entry there must be true: the
+Tested: a probe or a fault has the id, or `CLAIMED_ELSEWHERE` names the test. An entry there must be true: the
 test would notice if the promise broke. Whatever is neither tested nor excused is planned.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
-from leaktests.catalogue import probes
+from leaktests.catalogue import faults, probes
 from leaktests.catalogue.destinations import CLASSES
 from leaktests.catalogue.ids import entries
 
@@ -40,6 +40,7 @@ CLAIMED_ELSEWHERE: dict[str, str] = {
     "G05": f"{_LAB}rules_packets_firewall.py, {_LAB}rules_packets_vpn.py",
     "G06": f"{_PLATFORM}first_packets.py",
     "G08": f"{_LAB}rules_packets_vpn.py",
+    "D13": f"{_LAB}leaktest_faults.py: questions for names are in every flood",
     "T01": f"{_LAB}rules_packets_workstation.py",
     "T03": f"{_LAB}rules_packets_tor.py",
     "T04": f"{_LAB}rules_packets_tor.py",
@@ -77,7 +78,7 @@ _LATER: dict[str, tuple[str, ...]] = {
     OPENVPN: ("D18", "D19", "G07", "G09", "N11", "R11", "T08", "T09", "V15", "V16", "V17", "V19"),
     VMS: ("H03", "H16", "H17", "W01", "W09", "W10", "W13"),
     QUBES: ("G04", "H04", "W12", "W14"),
-    UPLINK: ("I10", "I11", "I12", "I13", "I14", "N01", "N02", "N03", "N04", "N05", "N15", "N16",
+    UPLINK: ("I10", "I11", "I12", "I13", "I14", "N04", "N05", "N15", "N16",
              "N18"),
 }  # fmt: skip
 _WORK = {id_: work for work, ids in _LATER.items() for id_ in ids}
@@ -88,11 +89,18 @@ def _with_probe() -> frozenset[str]:
     return frozenset(probe.id for probe in probes())
 
 
+@cache
+def _with_fault() -> frozenset[str]:
+    return frozenset(fault.id for fault in faults())
+
+
 def status(id_: str) -> Status:
     """KeyError for an id that the catalogue has not got."""
     name = entries()[id_].id
-    if name in _with_probe():
-        return Status(Kind.TESTED, "probes")
+    here = (("probes", _with_probe()), ("faults under a flood", _with_fault()))
+    found = [what for what, ids in here if name in ids]
+    if found:
+        return Status(Kind.TESTED, ", ".join(found))
     if name in CLASSES:
         return Status(Kind.TESTED, "a destination of every probe of the protocol matrix")
     if name in CLAIMED_ELSEWHERE:

@@ -11,8 +11,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from chains import PROFILES, chain
 
-from leaktests.catalogue import probes
+from leaktests.catalogue import faults, probes
 from leaktests.catalogue.destinations import CLASSES
 from leaktests.catalogue.ids import entries
 from leaktests.catalogue.status import _LATER, CLAIMED_ELSEWHERE, EXCUSED, Kind, status
@@ -37,14 +38,29 @@ def test_every_id_has_a_name_of_its_own() -> None:
 
 def test_nothing_is_claimed_of_an_unknown_id() -> None:
     known = set(entries())
-    assert {probe.id for probe in probes()} <= known
+    assert {one.id for one in (*probes(), *faults())} <= known
     assert {*CLAIMED_ELSEWHERE, *EXCUSED, *LATER, *CLASSES} <= known
 
 
 def test_no_id_is_both_tested_and_put_off() -> None:
-    tested = {probe.id for probe in probes()} | {*CLAIMED_ELSEWHERE, *CLASSES}
+    tested = {one.id for one in (*probes(), *faults())} | {*CLAIMED_ELSEWHERE, *CLASSES}
     assert not tested & {*EXCUSED, *LATER}
     assert not set(EXCUSED) & LATER
+
+
+def test_no_two_faults_have_the_same_name() -> None:
+    names = Counter((fault.id, fault.name) for fault in faults())
+    assert not [name for name, count in names.items() if count > 1]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_fault_needs_what_its_chain_has(profile: str) -> None:
+    """The main chain has all of them, a chain without Tor or a VPN those that it can have."""
+    there = [fault for fault in faults() if fault.exists(chain(profile))]
+    missing = {"vpn-before-tor": "", "vpn-only": "TV", "tor-only": "VCRINW"}[profile]
+    gone = {fault.id[0] for fault in faults() if fault not in there}
+    assert gone == set(missing)
+    assert len(there) > 10
 
 
 @pytest.mark.parametrize("id_", COUNTS)
