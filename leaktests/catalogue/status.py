@@ -1,7 +1,7 @@
 """Which ids of the catalogue are tested, planned, or excused, and why.
 
-Tested: a probe or a fault has the id, or `CLAIMED_ELSEWHERE` names the test. An entry there must be true: the
-test would notice if the promise broke. Whatever is neither tested nor excused is planned.
+Tested: a probe or a fault has the id, or `CLAIMED_ELSEWHERE` names the test. An entry there must be
+true: the test would notice if the promise broke. Whatever is neither tested nor excused is planned.
 """
 
 from __future__ import annotations

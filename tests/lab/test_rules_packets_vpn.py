@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -198,6 +199,19 @@ def test_only_the_marked_socket_sends_and_only_to_the_endpoint(vpn: InChain) -> 
     for kind, there in (("tcp", ENDPOINT), ("tcp6", WEB6), ("tcp", WEB4)):
         connects(vpn.socket(kind, mark=MARK), (there, PORT))
     assert vpn.seen() == {}
+
+
+def test_without_the_route_to_its_netvm_the_vpn_asks_nobody_for_its_endpoint(vpn: InChain) -> None:
+    """A socket that names its interface (wireguard-go's does) gets a route for want of one: the
+    kernel takes the endpoint for a neighbour. ARP would tell the link about it."""
+    sticky = own_socket(vpn)
+    sticky.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, UP.encode())
+    assert sends(sticky, (ENDPOINT, PORT))
+    assert flows(vpn.seen()[UP])
+    vpn.ip(f"route del {ENDPOINT}/32")
+    assert not sends(sticky, (ENDPOINT, PORT))
+    assert vpn.seen() == {}
+    assert vpn.met("the route to the netvm is gone: ARP would ask for the endpoint") == 1
 
 
 def test_nothing_of_its_own_goes_into_the_tunnel_or_downstream(vpn: InChain) -> None:

@@ -134,6 +134,16 @@ def test_an_error_quotes_only_what_could_have_been_sent(quoted: bytes) -> None:
     assert leaks(TOR_LINK, error(quoted), down=True) == 1
 
 
+def test_an_error_may_be_about_what_a_qube_sent_before_it_was_closed() -> None:
+    """As an answer may: who sends it does not know that a qube is closed now."""
+    quoted = build.tcp_syn(WHONIX, OTHER, 40000, 443)
+    error = build.icmp(OTHER, WHONIX, 3, 1, bytes(4) + quoted)
+    assert leaks(TOR_LINK, error, down=True, timeline=ready(blocked="sys-whonix")) == 0
+    assert leaks(TOR_LINK, quoted, timeline=ready(blocked="sys-whonix")) == 1
+    assert leaks(TOR_LINK, error, timeline=ready(blocked="sys-whonix")) == 1
+    assert leaks(TOR_LINK, error, down=True, timeline=ready(blocked="sys-proxyvm")) == 1
+
+
 def test_a_redirect_is_a_leak() -> None:
     assert leaks(TOR_LINK, error(SYN, 5), down=True) == 1
 
