@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from leaktests.engine.fault import Bench, Faults
+from netchain.backends.netns import wiring
 from netchain.model.addressing import UPLINK
 from netchain.model.chain import Qube, Role
 
 topic = Faults()
+_AGAIN = {
+    "addr": "addr replace {address} nodad",
+    "neigh": "neigh replace {address} lladdr {mac} nud permanent",
+    "route": "route replace {to}",
+}
 _VPN = frozenset({Role.VPN_PROXY})
 
 
@@ -43,7 +49,15 @@ def _own(bench: Bench, qube: Qube) -> Iterator[None]:
 
 @topic.fault("V12", "the provider's end of the uplink goes down and up")
 def isp_flaps(bench: Bench) -> Iterator[None]:
-    yield from _far(bench, bench.qube(Role.NET))
+    """The provider has its routes again at once; the chain gets no new address."""
+    node, interface = bench.port(bench.qube(Role.NET))
+    bench.expect_outage(bench.uplink(bench.qube(Role.NET)))
+    _flap(bench, node, interface)
+    for change in wiring.uplink_ends(bench.chain)[1]:
+        if change["do"] in _AGAIN:
+            words = _AGAIN[change["do"]].format(**change)
+            bench.on(node, "ip", *words.split(), "dev", interface)
+    yield
 
 
 @topic.fault("C11", "the uplink goes down and up, and its flows' addresses are chosen anew")

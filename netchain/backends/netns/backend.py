@@ -25,6 +25,8 @@ from netchain.resources import data_dir
 from netchain.vpn.wireguard_go import tun_flags
 
 _SHARED = ("/run", "/tmp")  # noqa: S108 - other programs' sockets are there
+_CHANGED = "changed"
+"""The version of a VPN whose tunnel is not as it was made: no configuration has it."""
 _VOLUME = PurePosixPath("/run/rw")
 
 
@@ -43,7 +45,10 @@ class NetnsBackend:
         for node, state in found.items():
             name = QubeName(node.partition(":")[2])
             listing = self._list(chain, name)
-            services = state["services"].items()
+            services = {n: s["version"] if s["running"] else "" for n, s in
+                        state["services"].items()}  # fmt: skip
+            if _tunnel_changed(chain, name, networks.get(node, ())):
+                services = {n: version and _CHANGED for n, version in services.items()}
             link, wired = wiring.read_label(state["uplink"])
             if _rewired(chain, name, link, networks):
                 wired = ""
@@ -53,7 +58,7 @@ class NetnsBackend:
                 rules=digest(_others(listing, BLOCKED_TABLE)),
                 link=link,
                 wiring=wired,
-                services={n: s["version"] if s["running"] else "" for n, s in services},
+                services=services,
             )
         return Observed(qubes)
 
@@ -217,6 +222,15 @@ def _rewired(
         return False
     own, netvm = networks.get(_node(chain, name), ()), networks.get(_node(chain, link))
     return bool(wiring.differs(chain, qube, own, netvm))
+
+
+def _tunnel_changed(chain: Chain, name: QubeName, own: Sequence[Any]) -> bool:
+    """Whether the tunnel has not got what the VPN's settings say: it was down, or is gone."""
+    vpn = next((qube.vpn for qube in chain.qubes if qube.name == name), None)
+    if vpn is None or vpn.settings is None:
+        return False
+    spec = Tunnel(TUNNEL, vpn.settings.addresses, vpn.settings.mtu)
+    return bool(wiring.tunnel_differs(spec, own))
 
 
 def _node(chain: Chain, qube: str) -> str:

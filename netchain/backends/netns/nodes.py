@@ -29,7 +29,6 @@ from netchain.backends.netns.netlink import Netlink
 _NAMESPACES = (
     syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
 )
-_RTF_LOCAL = 0x80000000  # linux/ipv6_route.h
 OWN_ETC = "/run/netchain-etc"
 _TMPFS = syscalls.MS_NOSUID | syscalls.MS_NODEV
 _PROC = _TMPFS | syscalls.MS_NOEXEC
@@ -47,8 +46,6 @@ class Node:
     netlink: Netlink
     tunnels: dict[str, int] = field(default_factory=dict)
     interfaces: dict[str, int] = field(default_factory=lambda: {"lo": 1})
-    wired: dict[str, frozenset[str]] = field(default_factory=dict)
-    peers: dict[str, tuple[Node, str]] = field(default_factory=dict)
     next_index: int = 10
 
     def new_interface(self, name: str) -> int:
@@ -56,17 +53,6 @@ class Node:
         self.next_index += 1
         self.interfaces[name] = self.next_index
         return self.next_index
-
-    def note_wiring(self, interface: str) -> None:
-        """What the interface has now is what it should have: see `is_changed`."""
-        self.wired[interface] = _wiring(self.pid, interface)
-
-    def is_changed(self, interface: str) -> bool:
-        """Whether the interface's routes or addresses, or those of the other end of its link, are
-        not the noted ones: it went down, or somebody changed them."""
-        peer = self.peers.get(interface)
-        there = peer is not None and _is_changed(*peer)
-        return there or _is_changed(self, interface)
 
     def path(self, inside: str) -> Path:
         """A path inside the node, as the keeper reaches it."""
@@ -102,29 +88,6 @@ def create(name: str, spec: Mapping[str, Any], own_pidns: int) -> Node:
         raise OSError(f"{name}: {answer.decode(errors='replace') or 'ended while starting'}")
     netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     return Node(name, spec.get("role", ""), pid, netns, Netlink(netns))
-
-
-def _is_changed(node: Node, interface: str) -> bool:
-    return node.wired.get(interface) != _wiring(node.pid, interface)
-
-
-def _wiring(pid: int, interface: str) -> frozenset[str]:
-    """Routes of both families and IPv6 addresses of an interface, as proc(5) tells them. (Its last
-    IPv4 address takes the routes along.) Without those that the kernel makes by itself, some of
-    them a little later: local ones, multicast, link-local. Empty when the process has ended."""
-    try:
-        routes4, routes6, addresses6 = (
-            Path(f"/proc/{pid}/net/{name}").read_text().splitlines()
-            for name in ("route", "ipv6_route", "if_inet6")
-        )
-    except OSError:
-        return frozenset()
-    found = {f"{w[1]}/{w[7]} {w[2]} {w[6]}" for w in map(str.split, routes4) if w[0] == interface}
-    for words in map(str.split, routes6):
-        own = int(words[8], 16) & _RTF_LOCAL or words[0].startswith(("ff", "fe80"))
-        if words[9] == interface and not own:
-            found.add(f"{words[0]}/{words[1]} {words[4]} {words[5]}")
-    return frozenset(found | {w[0] for w in map(str.split, addresses6) if w[5] == interface})
 
 
 def within(node_netns: int, own_netns: int) -> _Within:

@@ -87,10 +87,6 @@ class Operations:
         for name, changes in message["changes"]:
             self._configure(name, changes)
         first.netlink.await_up(ends[0]["index"])
-        for here, there in (message["ends"], reversed(message["ends"])):
-            node = self._keeper.nodes[here["node"]]
-            node.note_wiring(here["name"])
-            node.peers[here["name"]] = (self._keeper.nodes[there["node"]], there["name"])
         return {}, []
 
     def do_configure(self, message: Message) -> Answer:
@@ -111,7 +107,6 @@ class Operations:
             kernel = self._make_tunnel(node, name, message["tun_flags"])
             try:
                 self._configure(message["node"], message["changes"])
-                node.note_wiring(name)
             except (OSError, KeyError):
                 self.do_remove_tunnel(message)
                 raise
@@ -181,7 +176,7 @@ class Operations:
         return {}, []
 
     def do_observe(self, message: Message) -> Answer:
-        """Nodes whose name starts with the prefix: pid, the uplink's label, running services."""
+        """Nodes whose name starts with the prefix: pid, uplink alias, running services."""
         found = {}
         for name, node in self._keeper.nodes.items():
             if not name.startswith(message["prefix"]):
@@ -189,7 +184,7 @@ class Operations:
             found[name] = {
                 "pid": node.pid,
                 "role": node.role,
-                "uplink": _label(node),
+                "uplink": _alias(node, UPLINK),
                 "services": self._services(name, node),
             }
         return {"nodes": found}, []
@@ -203,16 +198,14 @@ class Operations:
     def _services(self, name: str, node: nodes.Node) -> dict[str, Any]:
         services = {
             n: {
-                "running": s.running and not (s.service.tunnel and node.is_changed(TUNNEL)),
-                "starts": s.starts, "version": s.service.version,
+                "running": s.running, "starts": s.starts, "version": s.service.version,
                 "pid": s.process.pid if s.process else 0,
             }
             for n, s in self._keeper.services.of(name).items()
         }  # fmt: skip
         if TUNNEL in node.interfaces and TUNNEL not in node.tunnels:  # the kernel's own WireGuard
             version = _alias(node, TUNNEL)
-            whole = not node.is_changed(TUNNEL)
-            services["wireguard"] = {"running": whole, "starts": 1, "version": version, "pid": 0}
+            services["wireguard"] = {"running": True, "starts": 1, "version": version, "pid": 0}
         return services
 
     def do_packet_socket(self, message: Message) -> Answer:
@@ -255,15 +248,6 @@ def _open_tun(name: str, flags: int) -> int:
             if error.errno != errno.EBUSY or time.monotonic() > deadline:
                 raise
         time.sleep(0.005)  # a bounded poll
-
-
-def _label(node: nodes.Node) -> str:
-    """The label of the node's uplink; with another version when the link has not got what it was
-    wired with (after it was down, say, its routes are gone)."""
-    label = _alias(node, UPLINK)
-    if label and UPLINK in node.wired and node.is_changed(UPLINK):
-        return f"{label.rpartition(' ')[0]} changed"
-    return label
 
 
 def _alias(node: nodes.Node, interface: str) -> str:

@@ -84,14 +84,21 @@ def differs(
     ends = [(wanted.client_end, own, {UPLINK, ""})]
     if netvm is not None:
         ends.append((wanted.netvm_end, netvm, {wanted.interface}))
-    found = []
-    for want, have, devices in ends:
-        expected = {_fact(change) for change in want}
-        there = {_fact(change) for change in have}
-        there = {fact for fact in there if dict(fact).get("dev", "") in devices}
-        found += [f"missing: {_words(fact)}" for fact in sorted(expected - there)]
-        found += [f"not ours: {_words(fact)}" for fact in sorted(there - expected)]
-    return found
+    return [words for want, have, devices in ends for words in _compared(want, have, devices)]
+
+
+def tunnel_differs(spec: Tunnel, own: Iterable[Change]) -> list[str]:
+    """What is otherwise at a VPN's inner interface than it was made, as words."""
+    return _compared(tunnel(spec), own, {spec.name})
+
+
+def _compared(want: Iterable[Change], have: Iterable[Change], devices: set[str]) -> list[str]:
+    """Of what is there only that of these interfaces counts ("" for none)."""
+    expected = {_fact(change) for change in want}
+    there = {_fact(change) for change in have}
+    there = {fact for fact in there if dict(fact).get("dev", "") in devices}
+    missing = [f"missing: {_words(fact)}" for fact in sorted(expected - there)]
+    return missing + [f"not ours: {_words(fact)}" for fact in sorted(there - expected)]
 
 
 def _fact(change: Change) -> Fact:
