@@ -13,7 +13,7 @@ from ipaddress import ip_address, ip_network
 from leaktests.engine.outcome import Control
 from leaktests.engine.shot import Shot
 from netchain.backends.base import User
-from netchain.model.allowed import Direction, links, tunnels
+from netchain.model.allowed import Direction, Link, links, tunnels
 from netchain.model.chain import Chain, Role
 from netchain.site import Site
 from netchain.wire.capture import Captured, Mark
@@ -53,20 +53,23 @@ def known_flow(chain: Chain, site: Site) -> Control:
     workstation = chain.with_role(Role.WORKSTATION)[0].name
     argv = ["curl", "-s", "-m", "2", "http://192.0.2.1/"]
     site.backend.execute(chain, workstation, argv, timeout=10, user=User.PERSON)
-    every = [link.name for link in (*links(chain), *tunnels(chain)) if site.sensor.hears(link)]
+    every = [link for link in (*links(chain), *tunnels(chain)) if site.sensor.hears(link)]
     silent = _silent(site, every, mark)
     missing = tuple(f"the chain's own traffic on {name}" for name in sorted(silent))
     return Control(len(every) - len(silent), missing, "the chain's own traffic; nothing was opened")
 
 
-def _silent(site: Site, every: list[str], mark: Mark) -> frozenset[str]:
-    """Links that carried only what we sent, until a deadline."""
+def _silent(site: Site, every: list[Link], mark: Mark) -> frozenset[str]:
+    """Links that carried nothing up but what we sent, until a deadline."""
+    raw = {link.name for link in every if link.tunnel}
 
     def is_their_own(captured: Captured) -> bool:
+        if captured.outgoing is not (captured.link in raw):
+            return False
         ours = site.sensor.injected[captured.link]
         return (
             captured.frame not in ours
             and decode(captured.frame, captured.link_type).dport is not None
         )
 
-    return site.sensor.tap.wait_for(is_their_own, every, _FLOW_S, mark)
+    return site.sensor.tap.wait_for(is_their_own, [link.name for link in every], _FLOW_S, mark)
