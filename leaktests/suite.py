@@ -12,13 +12,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain as chained
 from itertools import count
 
 from leaktests import conditions
-from leaktests.engine import control, ports, real, state, sweep
-from leaktests.engine.outcome import Control, Run, Tap
+from leaktests.engine import control, ports, real, state, sweep, trial
+from leaktests.engine.ears import arm
+from leaktests.engine.fault import Fault
+from leaktests.engine.outcome import Control, Run, Tap, Trial
 from leaktests.engine.probe import Probe
 from leaktests.engine.shot import Markers, Shot, shots
 from leaktests.engine.state import CONNECTED, STATES, State
@@ -39,11 +41,12 @@ AS_FOUND = "as found"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to do: probes, the states by name (in the order of STATES), whether to sweep every port
-    and protocol, what is allowed on a real chain, too (words of `real`), and the seed."""
+    """What to do: probes, the states by name (in the order of STATES), faults, whether to sweep
+    every port and protocol, what is allowed on a real chain, too (words of `real`), the seed."""
 
     probes: Sequence[Probe]
     states: Sequence[str] = tuple(known.name for known in STATES)
+    faults: Sequence[Fault] = ()
     ports: bool = False
     allow: frozenset[str] = frozenset()
     seed: int = 0
@@ -55,6 +58,7 @@ class _Progress:
     """What is known so far."""
 
     sweeps: list[Sweep] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     control: Control | None = None
@@ -71,7 +75,7 @@ def run(chain: Chain, site: Site, wanted: Wanted, say: Say = lambda _: None) -> 
     _require(chain, observed)
     differs = apply.plan(chain, site)
     site.timeline.change(0, 0, _found(observed, differs))
-    arm(chain, site)
+    arm(chain, site)  # what cannot be heard makes the run inconclusive (Run.inconclusive)
     suite = _Suite(chain, site, wanted, conditions.of(chain, observed, differs), say)
     try:
         suite.all_states(differs)
@@ -97,20 +101,6 @@ def _found(observed: Observed, differs: Plan) -> dict[QubeName, QubeState]:
         open_state = QubeState.DEGRADED if name in broken else QubeState.READY
         found[name] = QubeState.BLOCKED if have.blocked else open_state
     return found
-
-
-def arm(chain: Chain, site: Site) -> None:
-    """Hear every link and every tunnel, and be able to send from both ends.
-
-    One that is not there is not heard: whatever else is found, the run is inconclusive then.
-    """
-    for link in (*links(chain), *tunnels(chain)):
-        if site.sensor.hears(link):
-            continue
-        with suppress(NetchainError):
-            site.sensor.arm(chain, link)
-            if not link.tunnel:
-                site.sensor.arm_down(chain, link)
 
 
 class _Suite:
@@ -139,7 +129,9 @@ class _Suite:
             self._refused(_PORTS, real.SWEEPS)
         else:
             self._ports()
-        self._control()
+        self._faults()
+        if self.wanted.probes:
+            self._control()
 
     def _states(self) -> Iterator[State]:
         for known in STATES:
@@ -174,6 +166,19 @@ class _Suite:
             self.say(f"{_PORTS}, {name}")
             found.append(self._swept(_PORTS, list(sent), markers))
         self.known.sweeps.append(sweep.merged(_PORTS, found))
+
+    def _faults(self) -> None:
+        if not self._may(real.FAULTS):
+            self._refused(f"{len(self.wanted.faults)} faults", real.FAULTS)
+            return
+        for fault in self.wanted.faults:
+            if fault.exists(self.chain):
+                self.say(f"fault {fault.id}: {fault.name}")
+                markers = Markers(next(self._seeds))
+                self.known.trials.append(trial.run(fault, self.chain, self.site, markers))
+            else:
+                needs = ", ".join(sorted(fault.needs))
+                self.known.skipped.append((f"{fault.id} {fault.name}", f"no {needs} here"))
 
     def _control(self) -> None:
         if not self.site.is_lab:
@@ -222,9 +227,9 @@ class _Suite:
         known, wanted = self.known, self.wanted
         return Run(
             self.chain, wanted.seed, started, seconds, wanted.command,
-            sweeps=tuple(known.sweeps), control=known.control, taps=self._taps(),
-            skipped=tuple(known.skipped), doubts=tuple(known.doubts),
-            conditions=self.conditions,
+            sweeps=tuple(known.sweeps), trials=tuple(known.trials), control=known.control,
+            taps=self._taps(), skipped=tuple(known.skipped),
+            doubts=tuple(known.doubts), conditions=self.conditions,
         )  # fmt: skip
 
     def _taps(self) -> tuple[Tap, ...]:
@@ -232,9 +237,10 @@ class _Suite:
         sensor = self.site.sensor
         deaf, drops = sensor.deaf(), sensor.tap.drops()
         frames = Counter[str]()
-        for found in self.known.sweeps:
-            for verdict in found.links:
-                frames[verdict.link] += verdict.frames
+        judged = [found.links for found in self.known.sweeps]
+        judged += [found.links for found in self.known.trials]
+        for verdict in chained.from_iterable(judged):
+            frames[verdict.link] += verdict.frames
         every = (*links(self.chain), *tunnels(self.chain))
         return tuple(
             Tap(link.name, frames[link.name], link.name not in deaf, drops[link.name])

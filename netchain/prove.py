@@ -124,7 +124,9 @@ class Sensor:
             self._lost.append(name)
 
     def arm_down(self, chain: Chain, link: Link) -> None:
-        """Be able to send down the link, too, as its netvm would."""
+        """Be able to send down the link, too, as its netvm would; nothing to do when that is so."""
+        if _down(link.name) in self.tap.injectors:
+            return
         self.tap.injectors.add(_down(link.name), self.backend.injector(chain, link, Direction.DOWN))
 
     def inject(self, link: str, frame: bytes, direction: Direction = Direction.UP) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from textwrap import wrap
 from typing import Any
 
-from leaktests.catalogue import probes
+from leaktests.catalogue import faults, probes
 from leaktests.catalogue.ids import entries
 from leaktests.catalogue.status import status
 
@@ -14,10 +14,12 @@ _WIDTH = 80
 
 
 def document() -> list[dict[str, Any]]:
-    """One item an id: `proves` are the sentences of its probes, each of which must not pass."""
+    """One item an id: `proves` are the sentences of its probes and faults."""
     proves: dict[str, list[str]] = {}
     for probe in probes():
         proves.setdefault(probe.id, []).append(probe.name)
+    for fault in faults():
+        proves.setdefault(fault.id, []).append(fault.name)
     found = []
     for entry in entries().values():
         known = status(entry.id)
@@ -36,7 +38,7 @@ def text() -> str:
         lines.append(f"{item['id']} {item['name']}")
         told = [f"{item['status']}: {item['reason']}"]
         if item["proves"]:
-            told.append(f"nothing passes: {'; '.join(item['proves'])}")
+            told.append(f"nothing leaks: {'; '.join(item['proves'])}")
         if item["others"]:
             told.append(f"also tested by: {item['others']}")
         for words in told:

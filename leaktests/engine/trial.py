@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from leaktests.engine import flood
+from leaktests.engine.ears import arm
 from leaktests.engine.fault import Bench, Fault, NoEffectError
 from leaktests.engine.flood import Flood
 from leaktests.engine.outcome import Trial
@@ -21,7 +22,6 @@ from leaktests.engine.shot import Markers, Shot
 from leaktests.engine.sweep import Found
 from netchain import apply
 from netchain.errors import NetchainError
-from netchain.model.allowed import links, tunnels
 from netchain.model.chain import Chain
 from netchain.site import Site
 from netchain.wire.capture import Captured
@@ -32,10 +32,10 @@ def run(fault: Fault, chain: Chain, site: Site, markers: Markers) -> Trial:
     """Try one fault. The chain is whole again afterwards, or the trial's doubts say why not."""
     start = time.monotonic()
     shots = flood.frames(chain, fault.id, fault.name, markers)
-    _arm(chain, site)
+    deaf = arm(chain, site)
     with Flood(site.sensor, shots) as sender:
         bench = Bench(chain, site, markers, sender)
-        doubts = _break(fault, bench)
+        doubts = [*deaf, *_break(fault, bench)]
         unmended = _mend(chain, site)
     doubts += [f"the flood ended by itself: {sender.failed}"] if sender.failed else []
     doubts += _heard_again(bench)
@@ -55,14 +55,6 @@ def run(fault: Fault, chain: Chain, site: Site, markers: Markers) -> Trial:
         fault.id, fault.name, tuple(verdicts), found, tuple(doubts), heard.total(),
         time.monotonic() - start,
     )  # fmt: skip
-
-
-def _arm(chain: Chain, site: Site) -> None:
-    """Hear every link and tunnel, and be able to send from both ends."""
-    for link in (*links(chain), *tunnels(chain)):
-        site.sensor.arm(chain, link)
-        if not link.tunnel:
-            site.sensor.arm_down(chain, link)
 
 
 def _break(fault: Fault, bench: Bench) -> list[str]:
@@ -91,11 +83,8 @@ def _heard_again(bench: Bench) -> list[str]:
     """Two canaries over every link (what a frame caused on another link may still be on its way),
     and whether what went down was what should."""
     sensor = bench.site.sensor
-    try:
-        _arm(bench.chain, bench.site)
-    except (NetchainError, OSError) as error:
-        return [f"not every link can be heard again: {error}"]
-    doubts = [doubt for link in bench.outages for doubt in sensor.outage_over(link)]
+    doubts = arm(bench.chain, bench.site)
+    doubts += [doubt for link in bench.outages for doubt in sensor.outage_over(link)]
     return [*doubts, *sensor.settle(), *sensor.settle()]
 
 

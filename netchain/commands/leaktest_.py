@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,7 +18,9 @@ from netchain.console import Console
 from netchain.errors import Exit, NetchainError, Problem, missing
 
 if TYPE_CHECKING:
+    from leaktests.engine.fault import Fault
     from leaktests.engine.outcome import Run
+    from leaktests.engine.probe import Probe
     from leaktests.suite import Wanted
 
 STATES = ("connected", "vpn-down", "tor-down", "blocked", "starting")
@@ -30,13 +32,16 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.command("leaktest")
 @click.argument("chain", default=common.DEFAULT_CHAIN)
 @click.option(
-    "-k", "expression", metavar="EXPR", help="Only probes like this: -k 'dns and not tcp'."
+    "-k",
+    "expression",
+    metavar="EXPR",
+    help="Only probes and faults like this: -k 'dns and not tcp'.",
 )
 @click.option(
     "--state", "states", multiple=True, type=click.Choice(STATES), help="Only this state."
 )
 @click.option("--quick", is_flag=True, help="Only the states connected and vpn-down.")
-@click.option("--full", is_flag=True, help="Every port and protocol, too: minutes.")
+@click.option("--full", is_flag=True, help="Every fault, port and protocol, too: minutes.")
 @click.option("--allow", multiple=True, type=click.Choice(("faults", "sweeps", "hostile")),
               help="On a real chain, too: end its programs, sweep ports, attack it.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Send the same packets again.")
@@ -107,13 +112,22 @@ def _wanted(
     seed: int | None,
 ) -> Wanted:  # fmt: skip
     from leaktests import suite
-    from leaktests.catalogue import probes
+    from leaktests.catalogue import faults, probes
+    from leaktests.engine.fault import Fault
+    from leaktests.engine.probe import Probe
 
-    picked = list(probes())
-    if expression is not None:
-        picked = _picked(expression, picked)
-    number = secrets.randbits(32) if seed is None else seed
-    return suite.Wanted(picked, states, full, frozenset(allow), number, _command())
+    every: list[Probe | Fault] = [*probes(), *faults()]
+    picked = every if expression is None else _picked(expression, every)
+    sent = [one for one in picked if isinstance(one, Probe)]
+    return suite.Wanted(
+        sent,
+        states if sent else (),
+        [one for one in picked if isinstance(one, Fault) and (full or not sent)],
+        full and bool(sent),
+        frozenset(allow),
+        secrets.randbits(32) if seed is None else seed,
+        _command(),
+    )
 
 
 def _run(name: str, wanted: Wanted, console: Console) -> Run:
@@ -130,11 +144,11 @@ def _command() -> str:
     return shlex.join(["netchain", *sys.argv[1:]])
 
 
-def _picked(expression: str, every: list[Any]) -> list[Any]:
+def _picked(expression: str, every: list[Probe | Fault]) -> list[Probe | Fault]:
     from leaktests.engine import choose
 
     try:
-        return choose.chosen(expression, every, lambda probe: f"{probe.id} {probe.name}")
+        return choose.chosen(expression, every, lambda one: f"{one.id} {one.name}")
     except ValueError as error:
         accepted = "words of ids and names, with and, or, not and brackets"
         hint = "netchain leaktest --list"

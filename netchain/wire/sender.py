@@ -29,6 +29,9 @@ class Injectors:
         self.remove(name)
         self._sockets[name] = socket.socket(fileno=injector.detach())
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._sockets
+
     def remove(self, name: str) -> None:
         """Close it; fine when there is none."""
         if name in self._sockets:

@@ -20,9 +20,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from leaktests import suite
 from leaktests.catalogue import probes
 from leaktests.engine import ports, sweep
+from leaktests.engine.ears import arm
 from leaktests.engine.shot import Markers, shots
 from netchain.commands import common
 from netchain.console import Console
@@ -74,7 +74,7 @@ def attached(name: str) -> Iterator[tuple[Chain, Site]]:
     """A chain that is up, with all of its links heard."""
     with common.site(common.find(name), Console(quiet=True)) as (chain, site):
         site.timeline.change(0, 0, {qube.name: QubeState.READY for qube in chain.qubes})
-        suite.arm(chain, site)
+        arm(chain, site)
         yield chain, site
 
 
