@@ -22,6 +22,7 @@ from netchain.model.plan import peer
 from netchain.model.sysctls import sysctls
 from netchain.nft.fill import BLOCKED_TABLE, TABLE
 from netchain.resources import data_dir
+from netchain.vpn.wireguard import SERVICE
 from netchain.vpn.wireguard_go import tun_flags
 
 _SHARED = ("/run", "/tmp")  # noqa: S108 - other programs' sockets are there
@@ -47,8 +48,8 @@ class NetnsBackend:
             listing = self._list(chain, name)
             services = {n: s["version"] if s["running"] else "" for n, s in
                         state["services"].items()}  # fmt: skip
-            if _tunnel_changed(chain, name, networks.get(node, ())):
-                services = {n: version and _CHANGED for n, version in services.items()}
+            if services.get(SERVICE) and _tunnel_changed(chain, name, networks.get(node, ())):
+                services[SERVICE] = _CHANGED
             link, wired = wiring.read_label(state["uplink"])
             if _rewired(chain, name, link, networks):
                 wired = ""
