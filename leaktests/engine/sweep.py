@@ -118,7 +118,8 @@ def _send(sensor: Sensor, shots: Sequence[Shot]) -> tuple[dict[bytes, str], list
         for place, alike in groupby(burst, key=attrgetter("place")):
             refused |= _inject(sensor, place, [shot.frame for shot in alike])
         doubts = doubts or sensor.settle()  # who is deaf is not waited for again and again
-    return refused, doubts or sensor.settle()
+    # Once more in any case: where it can be heard, all that was sent must have been.
+    return refused, list(dict.fromkeys([*doubts, *sensor.settle()]))
 
 
 def _parts(shots: Sequence[Shot], size: int) -> Iterator[Sequence[Shot]]:
