@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,10 +127,11 @@ def lab_lock() -> AbstractContextManager[None]:
 def site(found: Found, console: Console, verbose: int = 0) -> Iterator[tuple[Chain, Site]]:
     """The chain with everything looked up, and the site that it is built in; taps are closed."""
     lab = Lab.attach(effects(console, verbose))
-    chain, vpns = lab.resolve(found.chain, found.path.parent)
-    backend = lab.backend()
-    with Sensor(backend) as sensor:
-        yield chain, Site(backend, sensor, vpns, lab.tor_lines(), is_lab=True, say=console.say)
+    with closing(lab.keeper):
+        chain, vpns = lab.resolve(found.chain, found.path.parent)
+        backend, lines = lab.backend(), lab.tor_lines()
+        with Sensor(backend) as sensor:
+            yield chain, Site(backend, sensor, vpns, lines, is_lab=True, say=console.say)
 
 
 def split(target: str) -> tuple[str, str | None]:

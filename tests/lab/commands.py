@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ambient import Ambient
+
 ROOT = Path(__file__).resolve().parents[2]
 CHAIN = "vpn-before-tor"
 
@@ -18,15 +20,31 @@ class Netchain:
 
     def __init__(self, state: Path) -> None:
         self.state = state
+        self.targets: set[str] = set()
+        self.ambient: Ambient | None = None
         self.environment = {
             **os.environ, "NETCHAIN_STATE_DIR": str(state), "PYTHONPATH": str(ROOT),
         }  # fmt: skip
 
     def __call__(self, *words: str, timeout: float = 150) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "netchain", *words], env=self.environment, text=True,
             capture_output=True, timeout=timeout, check=False,
         )  # fmt: skip
+        self._note(words)
+        return done
+
+    def _note(self, words: tuple[str, ...]) -> None:
+        """Which chains are up, and who listens to them."""
+        target = next((word for word in words[1:] if not word.startswith("-")), CHAIN)
+        if words[0] == "up":
+            self.targets.add(target)
+            if self.ambient is not None:
+                self.ambient.follow(target)
+        elif words[0] == "down":
+            self.targets.discard(target)
+        elif words[:2] == ("lab", "down"):
+            self.targets.clear()
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
         """Start it and go on; both outputs are pipes."""

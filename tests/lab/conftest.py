@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ambient import Ambient
 from commands import ROOT, Netchain
 
 
@@ -17,6 +18,22 @@ def netchain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Netchain]:
         yield run
     finally:
         run("lab", "down")
+
+
+@pytest.fixture(autouse=True)
+def ambient(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test leaves on any link of its chains is judged, but for one with taps of its own."""
+    is_heard = "netchain" in request.fixturenames
+    if not is_heard or request.node.get_closest_marker("own_taps"):
+        yield
+        return
+    run: Netchain = request.getfixturevalue("netchain")
+    run.ambient = Ambient(str(run.state))
+    for target in run.targets:
+        run.ambient.follow(target)
+    yield
+    heard, run.ambient = run.ambient, None
+    assert heard.leaks() == []
 
 
 @pytest.fixture(scope="module")

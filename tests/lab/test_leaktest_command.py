@@ -19,7 +19,7 @@ from commands import CHAIN, ROOT, Netchain
 
 from netchain.demo.control import OPEN_RULES
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.own_taps]
 SCHEMA = json.loads((ROOT / "leaktests" / "report" / "schema.json").read_text())
 
 

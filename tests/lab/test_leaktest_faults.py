@@ -28,6 +28,7 @@ from netchain.site import Site
 
 pytestmark = [
     pytest.mark.lab,
+    pytest.mark.own_taps,
     pytest.mark.filterwarnings("ignore:setDaemon:DeprecationWarning"),  # stem's
 ]
 Running = tuple[Chain, Site]

@@ -16,7 +16,6 @@ from leaktests.catalogue import probes
 from leaktests.engine import sweep
 from leaktests.engine.shot import Markers, shots
 from leaktests.engine.sweep import Sweep
-from netchain.backends.netns.backend import NetnsBackend
 from netchain.commands import common
 from netchain.console import Console
 from netchain.demo import control
@@ -25,7 +24,7 @@ from netchain.model.allowed import links, tunnels
 from netchain.model.chain import Chain, QubeState, Role
 from netchain.site import Site
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.own_taps]
 OPENED = "sys-proxyvm--sys-firewall"
 
 
@@ -41,11 +40,7 @@ def attached(netchain: Netchain, name: str, patch: pytest.MonkeyPatch) -> Iterat
             if not link.tunnel:
                 site.sensor.arm_down(chain, link)
         site.timeline.change(0, 0, {qube.name: QubeState.READY for qube in chain.qubes})
-        assert isinstance(site.backend, NetnsBackend)
-        try:
-            yield chain, site
-        finally:
-            site.backend.keeper.close()
+        yield chain, site
 
 
 def swept(chain: Chain, site: Site) -> Sweep:

@@ -21,7 +21,7 @@ from leaktests.engine.shot import Markers, shots
 from netchain.model.allowed import Direction
 from netchain.wire.decode import decode
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.own_taps]
 NOBODY = [ip_network(text) for text in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24",
                                         "2001:db8::/32")]  # fmt: skip
 

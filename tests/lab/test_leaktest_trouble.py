@@ -17,7 +17,7 @@ from leaktests.engine.outcome import Run
 from netchain.model.chain import Chain
 from netchain.site import Site
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.own_taps]
 
 
 def disturbed(
