@@ -17,6 +17,8 @@ from itertools import chain as chained
 from itertools import count
 
 from leaktests import conditions
+from leaktests.catalogue.ids import entries
+from leaktests.catalogue.status import status
 from leaktests.engine import control, ports, real, state, sweep, trial
 from leaktests.engine.ears import arm
 from leaktests.engine.fault import Fault
@@ -31,7 +33,7 @@ from netchain.model.allowed import links, tunnels
 from netchain.model.chain import Chain, QubeState
 from netchain.model.names import QubeName
 from netchain.model.observed import Observed
-from netchain.model.plan import Plan
+from netchain.model.plan import Plan, Prove
 from netchain.site import Say, Site
 
 _PORTS = "every port and protocol"
@@ -62,6 +64,7 @@ class _Progress:
     doubts: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     control: Control | None = None
+    proofs: int = 0
 
 
 def run(chain: Chain, site: Site, wanted: Wanted, say: Say = lambda _: None) -> Run:
@@ -193,7 +196,8 @@ class _Suite:
         """Make the chain whole; what any link carried meanwhile is judged."""
         self.say(name)
         try:
-            apply.up(self.chain, self.site)
+            steps = apply.up(self.chain, self.site)
+            self.known.proofs += any(isinstance(step, Prove) for step in steps)
         finally:
             self.listen(name)
         arm(self.chain, self.site)
@@ -225,12 +229,27 @@ class _Suite:
 
     def result(self, started: float, seconds: float) -> Run:
         known, wanted = self.known, self.wanted
+        counts = Counter(str(status(id_).kind) for id_ in entries())
+        untested = f"{counts['planned']} planned, {counts['excused']} excused: leaktest --list"
+        known.skipped.append(("other ids of the catalogue", untested))
         return Run(
             self.chain, wanted.seed, started, seconds, wanted.command,
             sweeps=tuple(known.sweeps), trials=tuple(known.trials), control=known.control,
             taps=self._taps(), skipped=tuple(known.skipped),
-            doubts=tuple(known.doubts), conditions=self.conditions,
+            doubts=tuple(known.doubts), conditions={**self.conditions, **self._proved()},
         )  # fmt: skip
+
+    def _proved(self) -> dict[str, str]:
+        """What can be said only at the end."""
+        times = f"{self.known.proofs} times" if self.known.proofs > 1 else "once"
+        proof = (
+            f"`up` proved the chain {times} in this run" if self.known.proofs else "not in this run"
+        )
+        was_set = self.site.sensor.clock_was_set()
+        return {
+            "proof": proof,
+            "clock": "was set meanwhile" if was_set else "was not set meanwhile",
+        }
 
     def _taps(self) -> tuple[Tap, ...]:
         """Every link over the whole run; a last canary tells which can still be heard."""

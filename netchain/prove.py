@@ -181,11 +181,11 @@ class Sensor:
         found += [f"the tap on {n} is deaf: {why}" for n, why in dead if n not in self._expected]
         found += [f"{link} went down while it was heard" for link in dict.fromkeys(self._lost)]
         found += [f"{n} frames of {link} were lost" for link, n in self.tap.drops().items() if n]
-        if self._clock_was_set():
+        if self.clock_was_set():
             found.append("the clock was set meanwhile: frames cannot be told apart by time")
         return found
 
-    def _clock_was_set(self) -> bool:
+    def clock_was_set(self) -> bool:
         """Whether the wall clock, by which frames are stamped, went another way than the steady
         one since this sensor was made."""
         steady, wall = (now - then for now, then in zip(_clocks(), self._since, strict=True))
