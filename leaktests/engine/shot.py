@@ -61,11 +61,14 @@ class Markers:
         return int.from_bytes(masked) ^ self._mask if len(masked) == 4 else None
 
 
-def shots(chain: Chain, probes: Iterable[Probe], markers: Markers) -> list[Shot]:
-    """Every shot of the probes in the chain; scapy takes about half a millisecond for each."""
+def shots(
+    chain: Chain, probes: Iterable[Probe], markers: Markers, every: Sequence[Place] = ()
+) -> list[Shot]:
+    """Every shot of the probes in the chain, from these places (none: both ends of every link);
+    scapy takes about half a millisecond for each."""
     classes = targets(chain)
     found: list[Shot] = []
-    every = places(chain)
+    every = every or places(chain)
     for probe in (restricted(probe, classes) for probe in probes):
         ends = [p for p in every if p.direction is probe.direction and p.role in probe.roles]
         for place in ends:

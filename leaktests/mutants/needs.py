@@ -1,0 +1,363 @@
+"""The flows without which a role is of no use: a mutant that stops one of them is dead.
+
+Each need is one exchange of packets on the bench: a flow goes out the right way, its answer comes
+back, errors about it are told, neighbours are answered.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from ipaddress import ip_address
+
+from leaktests.mutants.bench import Bench, Own
+from leaktests.mutants.scenes import BLOCKED, Scene
+from leaktests.mutants.traffic import WEB
+from netchain.model.addressing import TUNNEL, UPLINK, VIRTUAL_DNS, address4, address6
+from netchain.model.chain import Address, Chain, Endpoint, Qube, Role
+from netchain.tor.torrc import DNS_PORT, TRANS_PORT
+from netchain.wire import build
+from netchain.wire.decode import decode
+from netchain.wire.flow import Flow
+
+Needs = Iterator[tuple[str, bool]]
+_PORT = 47000
+_NUMBERS = bytes(8)
+_WIREGUARD = b"\x04\0\0\0" + bytes(60)
+_TCP, _UDP = 6, 17
+_ERRORS = {4: ((3, 1), (3, 4), (11, 0), (12, 0)), 6: ((1, 0), (2, 0), (3, 0), (4, 0))}
+_REQUEST = {4: 13, 6: 139}  # timestamp, node information: requests that are no ping
+_RESET_AND_ACK = 0x14
+_MSS_1460, _TOO_LONG = b"\x02\x04\x05\xb4", 1460
+
+
+def of(scene: Scene, bench: Bench) -> Needs:
+    """Each need of the role, and whether it works."""
+    yield from _loopback()
+    tried = _Tried(scene, bench)
+    if scene.role == BLOCKED:
+        return
+    yield from tried.neighbours()
+    match scene.role:
+        case Role.WORKSTATION:
+            yield from tried.workstation()
+        case Role.TOR_GATEWAY:
+            yield from tried.tor_gateway()
+        case Role.VPN_PROXY:
+            yield from tried.vpn_proxy()
+        case Role.FIREWALL | Role.NET:
+            yield from tried.passes_on()
+
+
+def _loopback() -> Needs:
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        with socket.socket(family, socket.SOCK_DGRAM) as one:
+            one.bind((host, 0))
+            one.settimeout(0.2)
+            try:
+                one.sendto(b"x", one.getsockname())
+                yield f"loopback {host}", one.recv(9) == b"x"
+            except OSError:
+                yield f"loopback {host}", False
+
+
+class _Tried:
+    """The exchanges."""
+
+    def __init__(self, scene: Scene, bench: Bench) -> None:
+        self._chain, self._me, self._bench = scene.chain, scene.qube, bench
+
+    def _through(self, link: str, packet: bytes) -> dict[str, list[Flow]]:
+        """What comes out of each link, and what is delivered, when it goes in."""
+        self._bench.send(link, [self._bench.framed(link, packet)])
+        return self._seen()
+
+    def _own(self, dev: str, packet: bytes) -> dict[str, list[Flow]]:
+        self._bench.send_own(Own(dev, marked=True), [packet])
+        return self._seen()
+
+    def _seen(self) -> dict[str, list[Flow]]:
+        captured, delivered = self._bench.seen()
+        found = {link: [decode(frame) for frame in frames] for link, frames in captured.items()}
+        return {**found, "delivered": [decode(_ether(packet)) for packet in delivered]}
+
+    def _goes(self, link: str, packet: bytes, out: str, source: Address | None = None) -> Needs:
+        """In through a link and out of another, from this source; its answer and errors about it
+        come back. `out` is an interface."""
+        name = f"{decode(_ether(packet)).protocol} {_text(packet)} from {link}"
+        seen = self._through(link, packet)[out]
+        yield f"{name} goes out", bool(seen) and (
+            source is None or seen[0].source == source.packed
+        )
+        if not seen:
+            return
+        back = self._through(out, _answer(seen[0]))[link]
+        yield f"the answer to {name}", any(flow.source == decode(_ether(packet)).destination
+                                           for flow in back)  # fmt: skip
+        yield from self._errors(seen[0], out, link, name)
+
+    def _errors(self, flow: Flow, out: str, link: str, name: str) -> Needs:
+        """Every kind of error about a flow comes back to `link`, or is delivered ("")."""
+        version = 4 if flow.ethertype == 0x0800 else 6
+        router = WEB[version] + 1
+        for kind, code in _ERRORS[version]:
+            error = _error(flow, router, kind, code)
+            seen = self._through(out, error)
+            there = seen[link or "delivered"]
+            yield f"error {kind} about {name}", any(f.icmp_type == kind for f in there)
+
+    def neighbours(self) -> Needs:
+        """A neighbour's question is answered, and one is asked of a neighbour."""
+        ends = {UPLINK: (self._far6(UPLINK), self._near6())}
+        for vif in self._bench.vifs:
+            ends[vif] = (self._far6(vif), address6(self._chain, self._me.name))
+        for link, (far, near) in ends.items():
+            asked = _neighbour(135, far, near, near)
+            seen = self._through(link, asked)[link]
+            yield f"a neighbour on {link} is answered", any(f.icmp_type == 136 for f in seen)
+            seen = self._own(link, _neighbour(135, near, far, far))[link]
+            yield f"a neighbour on {link} is asked", any(f.icmp_type == 135 for f in seen)
+            told = self._through(link, _neighbour(136, far, near, far))["delivered"]
+            yield f"a neighbour's answer on {link}", any(f.icmp_type == 136 for f in told)
+
+    def _far6(self, link: str) -> Address:
+        if link in self._bench.vifs:
+            return address6(self._chain, self._bench.vifs[link].name)
+        if self._me.netvm is not None:
+            return address6(self._chain, self._me.netvm)
+        wan = self._chain.wan
+        assert wan is not None and wan.gateway6 is not None
+        return wan.gateway6
+
+    def _near6(self) -> Address:
+        wan = self._chain.wan
+        if self._me.netvm is None and wan is not None and wan.address6 is not None:
+            return wan.address6
+        return address6(self._chain, self._me.name)
+
+    def workstation(self) -> Needs:
+        netvm = self._chain[str(self._me.netvm)]
+        torified = netvm.role is Role.TOR_GATEWAY
+        for version in (4,) if torified else (4, 6):
+            own, web = _of(self._chain, self._me, version), WEB[version]
+            packets = [build.tcp(own, web, _PORT, 443, "S", _NUMBERS)]
+            if torified:
+                packets.append(build.udp(own, _of(self._chain, netvm, 4), _PORT, 53, b"name"))
+            else:
+                packets += [build.udp(own, web, _PORT, 443, b"x"), build.ping(own, web, b"x")]
+            for packet in packets:
+                yield from self._sent(packet)
+        for version in (4, 6):
+            own = _of(self._chain, self._me, version)
+            seen = self._own(UPLINK, build.icmp(own, WEB[version], _REQUEST[version], 0, bytes(20)))
+            heard = {f.icmp_type for f in seen["delivered"]}
+            yield f"a refusal over IPv{version} is told", (3 if version == 4 else 1) in heard
+
+    def _sent(self, packet: bytes, *, errors: bool = True) -> Needs:
+        """The qube's own goes out of the uplink, and its answer is delivered."""
+        name = f"own {decode(_ether(packet)).protocol} to {_text(packet)}"
+        seen = self._own(UPLINK, packet)[UPLINK]
+        yield f"{name} goes out", bool(seen)
+        if not seen:
+            return
+        flow = seen[0]
+        told = self._through(UPLINK, _answer(flow))["delivered"]
+        yield f"the answer to {name}", any(f.protocol == flow.protocol for f in told)
+        if flow.protocol == _TCP:
+            more = build.tcp(*_addresses(packet), _PORT, flow.dport or 0, "PA", _NUMBERS, b"x")
+            yield f"more of {name}", bool(self._own(UPLINK, more)[UPLINK])
+        if errors:
+            yield from self._errors(flow, UPLINK, "", name)
+
+    def tor_gateway(self) -> Needs:
+        for version in (4, 6):
+            own = _of(self._chain, self._me, version)
+            yield from self._sent(build.tcp(own, WEB[version], _PORT, 9001, "S", _NUMBERS))
+        own4 = _of(self._chain, self._me, 4)
+        for vif, client in self._bench.vifs.items():
+            source = _of(self._chain, client, 4)
+            for to, port in ((WEB[4], 443), (own4, 9050), (own4, 9105)):
+                syn = build.tcp(source, to, _PORT, port, "S", _NUMBERS)
+                seen = self._through(vif, syn)
+                refused = [f for f in seen[vif] if f.tcp_flags == _RESET_AND_ACK]
+                yield f"TCP to {to}:{port} from {vif} is answered", any(
+                    f.source == to.packed and f.sport == port for f in refused
+                )
+            question = build.udp(source, own4, _PORT, 53, b"name")
+            told = self._through(vif, question)[vif]
+            yield f"a closed DNSPort is told on {vif}", any(f.icmp_type == 3 for f in told)
+            yield from self._served(vif, source, own4)
+
+    def _served(self, vif: str, client: Address, own: Address) -> Needs:
+        """Tor's answers, and what the client sends then."""
+        with ExitStack() as stack:
+            names = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            streams = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            names.bind((str(own), DNS_PORT))
+            streams.bind((str(own), TRANS_PORT))
+            streams.listen()
+            names.settimeout(0.2)
+            question = build.udp(client, own, _PORT + 1, 53, b"name")
+            for turn in ("first", "second"):
+                self._through(vif, question)
+                try:
+                    _, whom = names.recvfrom(99)
+                    names.sendto(b"address", whom)
+                    seen = self._seen()[vif]
+                except OSError:
+                    seen = []
+                yield f"the {turn} name is told on {vif}", any(f.sport == 53 for f in seen)
+            syn = build.tcp(client, WEB[4], _PORT + 1, 443, "S", _NUMBERS)
+            answers = self._through(vif, syn)[vif]
+            yield f"a stream is opened from {vif}", any(f.tcp_flags == 0x12 for f in answers)
+            ack = build.tcp(client, WEB[4], _PORT + 1, 443, "PA", _NUMBERS, b"GET")
+            more = self._through(vif, ack)["delivered"]
+            yield f"a stream goes on from {vif}", any(f.dport == TRANS_PORT for f in more)
+
+    def vpn_proxy(self) -> Needs:
+        vpn = self._me.vpn
+        assert vpn is not None and vpn.settings is not None
+        inside = {address.version: address for address in vpn.settings.addresses}
+        for vif, client in self._bench.vifs.items():
+            for packet in _wanted(self._chain, client):
+                yield from self._goes(vif, packet, TUNNEL, inside[_version(packet)])
+            if client.role is Role.WORKSTATION:
+                yield from self._names(vif, client, vpn.settings.dns)
+                yield from self._fits(vif, client)
+            yield from self._too_big(vif, client)
+        end = vpn.settings.endpoint
+        own = _of(self._chain, self._me, end.address.version)
+        yield from self._sent(build.udp(own, end.address, _PORT, end.port, _WIREGUARD))
+
+    def _names(self, vif: str, client: Qube, dns: tuple[Address, ...]) -> Needs:
+        for resolver in dns:
+            version = resolver.version
+            asked = VIRTUAL_DNS[0] if version == 4 else WEB[6]
+            source = _of(self._chain, client, version)
+            for packet in (build.udp(source, asked, _PORT + 2, 53, b"name"),
+                           build.tcp(source, asked, _PORT + 2, 53, "S", _NUMBERS)):  # fmt: skip
+                seen = self._through(vif, packet)[TUNNEL]
+                yield f"IPv{version} names of {vif} are asked of the VPN's resolver", any(
+                    f.destination == resolver.packed for f in seen
+                )
+
+    def _fits(self, vif: str, client: Qube) -> Needs:
+        for version, most in ((4, 1380), (6, 1360)):
+            source = _of(self._chain, client, version)
+            syn = build.tcp(source, WEB[version], _PORT + 3, 443, "S", _NUMBERS, b"", _MSS_1460)
+            self._bench.send(vif, [self._bench.framed(vif, syn)])
+            out = self._bench.seen()[0][TUNNEL]
+            fits = any(frame[-2:] == most.to_bytes(2) for frame in out)
+            yield f"IPv{version} segments of {vif} fit the tunnel", fits
+
+    def _too_big(self, vif: str, client: Qube) -> Needs:
+        """Told so, before any rule about its flow."""
+        for version in (4, 6):
+            ends = _of(self._chain, client, version), WEB[version]
+            packet = bytearray(build.udp(*ends, _PORT + 4, 443, bytes(1400)))
+            if version == 4:
+                packet = bytearray(_not_fragmented(bytes(packet)))
+            seen = self._through(vif, bytes(packet))[vif]
+            kinds = {(f.icmp_type, f.icmp_code) for f in seen}
+            yield f"what is too big over IPv{version} is told on {vif}", bool(
+                kinds & {(3, 4), (2, 0)}
+            )
+
+    def passes_on(self) -> Needs:
+        masked = self._me.role is Role.NET
+        wan = self._chain.wan
+        for vif, client in self._bench.vifs.items():
+            for sender in _behind(self._chain, client):
+                for packet in _wanted(self._chain, sender):
+                    outside = None
+                    if masked and wan is not None:
+                        outside = wan.address4 if _version(packet) == 4 else wan.address6
+                    yield from self._goes(vif, packet, UPLINK, outside)
+            yield from self._too_big(vif, client)
+
+
+def _behind(chain: Chain, client: Qube) -> Iterator[Qube]:
+    if client.role is Role.FIREWALL:
+        for one in chain.clients(client.name):
+            yield from _behind(chain, one)
+    else:
+        yield client
+
+
+def _wanted(chain: Chain, sender: Qube) -> Iterator[bytes]:
+    """What a qube sends that its netvm must carry."""
+    if sender.role is Role.VPN_PROXY and sender.vpn is not None and sender.vpn.settings is not None:
+        end: Endpoint = sender.vpn.settings.endpoint
+        own = _of(chain, sender, end.address.version)
+        yield build.udp(own, end.address, _PORT, end.port, _WIREGUARD)
+        return
+    for version in (4, 6):
+        own, web = _of(chain, sender, version), WEB[version]
+        if sender.role in (Role.WORKSTATION, Role.TOR_GATEWAY):
+            yield build.tcp(own, web, _PORT, 443, "S", _NUMBERS)
+        if sender.role is Role.WORKSTATION:
+            yield build.udp(own, web, _PORT, 443, b"x")
+            yield build.ping(own, web, b"x")
+
+
+def _of(chain: Chain, qube: Qube, version: int) -> Address:
+    return address4(chain, qube.name) if version == 4 else address6(chain, qube.name)
+
+
+def _version(packet: bytes) -> int:
+    return packet[0] >> 4
+
+
+def _ether(packet: bytes) -> bytes:
+    return bytes(12) + build.ethertype_of(packet).to_bytes(2) + packet
+
+
+def _addresses(packet: bytes) -> tuple[Address, Address]:
+    flow = decode(_ether(packet))
+    return _address(flow.source), _address(flow.destination)
+
+
+def _address(data: bytes | None) -> Address:
+    assert data is not None
+    return ip_address(data)
+
+
+def _text(packet: bytes) -> str:
+    return str(_addresses(packet)[1])
+
+
+def _answer(flow: Flow) -> bytes:
+    """What the other end of a flow says to its first packet."""
+    ends = _address(flow.destination), _address(flow.source)
+    if flow.protocol == _TCP:
+        return build.tcp(*ends, flow.dport or 0, flow.sport or 0, "SA", _NUMBERS[:4] + b"\0\0\0\1")
+    if flow.protocol == _UDP:
+        return build.udp(*ends, flow.dport or 0, flow.sport or 0, _WIREGUARD)
+    kind = 0 if ends[0].version == 4 else 129
+    return build.icmp(*ends, kind, 0, b"\0\1\0\1x")
+
+
+def _error(flow: Flow, router: Address, kind: int, code: int) -> bytes:
+    """An error about the flow's packet, as a router on its way tells it."""
+    ends = _address(flow.source), _address(flow.destination)
+    if flow.protocol == _TCP:
+        quoted = build.tcp(*ends, flow.sport or 0, flow.dport or 0, "S", _NUMBERS)
+    elif flow.protocol == _UDP:
+        quoted = build.udp(*ends, flow.sport or 0, flow.dport or 0, _WIREGUARD)
+    else:
+        quoted = build.ping(*ends, b"x")
+    return build.icmp(router, ends[0], kind, code, (1300).to_bytes(4) + quoted)
+
+
+def _neighbour(kind: int, source: Address, to: Address, target: Address) -> bytes:
+    """A neighbour solicitation (135) or a solicited advertisement (136), RFC 4861."""
+    flags = b"\x60\0\0\0" if kind == 136 else bytes(4)
+    message = build.icmp(source, to, kind, 0, flags + target.packed)
+    return message[:7] + b"\xff" + message[8:]  # the hop limit is outside the checksum
+
+
+def _not_fragmented(packet: bytes) -> bytes:
+    """The IPv4 packet with DF set."""
+    head = packet[:6] + b"\x40" + packet[7:10] + b"\0\0" + packet[12:20]
+    return head[:10] + build.checksum(head).to_bytes(2) + head[12:] + packet[20:]

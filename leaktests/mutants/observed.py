@@ -1,0 +1,192 @@
+"""What a volley caused, judged: every frame that came out of a link, and all that was delivered.
+
+`allowed()` decides about a frame that came of a client's packet or of the role's own program; of
+anybody else's packets nothing may come at all, and nothing but a Tor gateway's ports may be
+delivered. A frame without a marker (a reset, a neighbour's answer) must be allowed while the qube's
+own programs are still: none of them is at work then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from leaktests.engine.probe import Probe
+from leaktests.engine.shot import Markers, Shot
+from leaktests.mutants.bench import STRAY
+from leaktests.mutants.scenes import BLOCKED, Scene
+from leaktests.mutants.traffic import OldFlow, Sender, Volley
+from netchain.model.addressing import TUNNEL, UPLINK, address4, address6, downstream_interface
+from netchain.model.allowed import (
+    ANY4,
+    ANY6,
+    Direction,
+    FlowPattern,
+    Kind,
+    Link,
+    allowed,
+)
+from netchain.model.chain import QubeState, Role
+from netchain.tor.torrc import DNS_PORT, SOCKS_PORTS, TRANS_PORT
+from netchain.wire.decode import decode
+from netchain.wire.flow import Flow
+from netchain.wire.judge import describe, kind_of, permits
+
+_TO_TOR = frozenset({(6, TRANS_PORT), (17, DNS_PORT), *((6, port) for port in SOCKS_PORTS)})
+_ICMP, _ICMP6 = 1, 58
+_FORWARDING = (Role.VPN_PROXY, Role.FIREWALL, Role.NET)
+Seen = tuple[dict[str, list[bytes]], list[bytes]]
+OLD = "C02 a flow from before the rules"
+
+
+@dataclass(frozen=True)
+class Breach:
+    """Something that may not be: where it was seen, what it was, and the probe that caused it.
+    `shot` tells one packet of one volley from all others."""
+
+    where: str
+    what: str
+    probe: str
+    shot: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.where, self.shot
+
+
+class Judge:
+    """Knows what may be on the links of one scene."""
+
+    def __init__(self, scene: Scene, markers: Markers, volleys: Iterable[Volley]) -> None:
+        self._scene, self._markers = scene, markers
+        self._by_number = {
+            markers.of(shot.marker): shot for volley in volleys for shot in volley.shots
+        }
+        ready = {qube.name: QubeState.READY for qube in scene.chain.qubes}
+        if scene.role == BLOCKED:
+            ready[scene.qube.name] = QubeState.BLOCKED
+        self._open = dict(self._patterns(ready))
+        self._still = dict(self._open)
+        if scene.role in (Role.VPN_PROXY, Role.TOR_GATEWAY, Role.WORKSTATION):
+            still = {**ready, scene.qube.name: QubeState.BLOCKED}
+            self._still[UPLINK] = dict(self._patterns(still))[UPLINK]
+        self._everything = tuple(_ANYTHING)
+        self._ends = dict(_own_ends(scene))
+
+    def _patterns(
+        self, states: Mapping[str, QubeState]
+    ) -> Iterator[tuple[str, tuple[FlowPattern, ...]]]:
+        chain, me = self._scene.chain, self._scene.qube
+        typed = {chain[name].name: state for name, state in states.items()}
+        yield UPLINK, allowed(chain, Link(me.name, me.netvm), typed)
+        yield TUNNEL, allowed(chain, Link(me.name, None, tunnel=True), typed)
+        yield STRAY, ()
+        for client in chain.clients(me.name):
+            link = Link(client.name, me.name)
+            yield downstream_interface(chain, client.name), allowed(chain, link, typed)
+
+    def breaches(self, volley: Volley, seen: Seen) -> Iterator[Breach]:
+        captured, delivered = seen
+        for link, frames in captured.items():
+            for frame in frames:
+                shot = self._shot(frame)
+                if not self._may_leave(volley, link, frame, shot):
+                    yield self._breach(volley, link, describe(decode(frame)), shot)
+        if volley.own is not None:
+            return
+        for packet in delivered:
+            shot = self._shot(packet)
+            if shot is not None and not self._may_be_delivered(volley, packet):
+                yield self._breach(volley, "delivered", describe(decode(shot.frame)), shot)
+
+    def revived(self, flows: Mapping[int, OldFlow], way: str, seen: Seen) -> Iterator[Breach]:
+        """What came of flows from before the rules."""
+        captured, delivered = seen
+        for where, packets in (*captured.items(), ("delivered", delivered)):
+            for packet in packets:
+                flow = flows.get(self._markers.of(packet) or 0)
+                # An answer to whoever opened it is one, whatever is thought of such flows now.
+                if flow is None or where == (flow.way_in or "delivered"):
+                    continue
+                if where != "delivered" or not self._from_itself(packet):
+                    ends = f"{flow.way_in or 'itself'} → {flow.way_out or 'itself'}"
+                    yield Breach(where, ends, OLD, f"{way} {flow.number}")
+
+    def _from_itself(self, packet: bytes) -> bool:
+        """Over loopback: a refusal that one's own program is told."""
+        find = address4 if packet[0] >> 4 == 4 else address6
+        source = packet[12:16] if packet[0] >> 4 == 4 else packet[8:24]
+        return source == find(self._scene.chain, self._scene.qube.name).packed
+
+    def goes_on(self, flow: OldFlow) -> bool:
+        """Whether the rules may take the flow for one that they let be opened themselves."""
+        first = b"\x08\0" if flow.first[0] >> 4 == 4 else b"\x86\xdd"
+        decoded = decode(bytes(12) + first + flow.first)
+        if self._scene.role == Role.TOR_GATEWAY and not flow.way_out and flow.way_in != UPLINK:
+            return True  # who may use its ports is asked when a flow begins
+        return permits(self._open[UPLINK], decoded, Direction.UP)
+
+    def _shot(self, frame: bytes) -> Shot | None:
+        number = self._markers.of(frame)
+        return None if number is None else self._by_number.get(number)
+
+    def _may_leave(self, volley: Volley, link: str, frame: bytes, shot: Shot | None) -> bool:
+        flow = decode(frame)
+        direction = Direction.UP if link in (UPLINK, TUNNEL) else Direction.DOWN
+        if self._too_big(flow) and (link == volley.link or volley.own) and direction == "down":
+            return permits(self._everything, flow, direction)
+        if shot is None:
+            if volley.own is not None and kind_of(flow) is Kind.NDP:
+                return self._own_ndp(link, frame)
+            return permits(self._still[link], flow, direction)
+        if volley.kind is Sender.CLIENT:
+            return permits(self._still[link], flow, direction)
+        if volley.kind is Sender.PROGRAM:
+            return link == UPLINK and permits(self._open[link], flow, direction)
+        return False
+
+    def _too_big(self, flow: Flow) -> bool:
+        """Told to a verified source before any rule looked at its packet: also about a packet that
+        would not have passed."""
+        what = (flow.icmp_type, flow.icmp_code) if flow.protocol == _ICMP else (flow.icmp_type, 0)
+        return self._scene.role in _FORWARDING and what == (3, 4) if flow.protocol == _ICMP else (
+            self._scene.role in _FORWARDING and flow.protocol == _ICMP6 and what == (2, 0))
+
+    def _own_ndp(self, link: str, frame: bytes) -> bool:
+        """What a program of the qube makes up in the qube's own name ends at the next one."""
+        return link in self._ends and frame[21] == 255 and frame[22:38] == self._ends[link]
+
+    def _may_be_delivered(self, volley: Volley, packet: bytes) -> bool:
+        if volley.kind is not Sender.CLIENT or self._scene.role != Role.TOR_GATEWAY:
+            return False
+        flow = decode(bytes(12) + b"\x08\0" + packet)
+        return (flow.protocol, flow.dport) in _TO_TOR
+
+    def _breach(self, volley: Volley, where: str, what: str, shot: Shot | None) -> Breach:
+        if shot is None:
+            return Breach(where, what, f"({volley.name})", f"{volley.name} {what}")
+        probe = name_of(shot.probe)
+        return Breach(where, what, probe, f"{volley.name} {volley.facts} {shot.marker.hex()}")
+
+
+_ANYTHING = [
+    FlowPattern("", kind, direction, everywhere, everywhere)
+    for everywhere in (ANY4, ANY6)
+    for kind in (Kind.TCP, Kind.UDP, Kind.PING, Kind.ICMP_ERROR)
+    for direction in Direction
+]
+"""Of a packet that was too big, any: what is looked at is that it is quoted in an error."""
+
+
+def _own_ends(scene: Scene) -> Iterator[tuple[str, bytes]]:
+    """The qube's own IPv6 address on each link."""
+    chain, me = scene.chain, scene.qube
+    own = address6(chain, me.name).packed
+    outside = chain.wan.address6 if me.netvm is None and chain.wan else None
+    yield UPLINK, outside.packed if outside else own
+    for client in chain.clients(me.name):
+        yield downstream_interface(chain, client.name), own
+
+
+def name_of(probe: Probe) -> str:
+    return f"{probe.id} {probe.name}"

@@ -1,0 +1,268 @@
+"""One mutant on one bench: what got through, what still works, and who holds in its stead.
+
+A mutant that lets something through is caught. One that lets nothing through but a flow that the
+role is for neither is dead. Of the rest it is asked who holds: the rules that stopped more packets
+than before (by their counters) are opened, too, again and again. When something gets through that
+the opened rules alone do not let through, the mutant is redundant: it and those rules each hold it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from leaktests.engine.shot import Markers
+from leaktests.mutants import needs, rulefile
+from leaktests.mutants.bench import Bench, Own, Way
+from leaktests.mutants.observed import Breach, Judge
+from leaktests.mutants.operators import Edits, Mutant, apply, opened
+from leaktests.mutants.rulefile import RuleFile
+from leaktests.mutants.scenes import BLOCKED, Scene
+from leaktests.mutants.traffic import SEED, OldFlow, Volley, old_flows, volleys
+from netchain.nft import ruleset
+from netchain.nft.fill import BLOCKED_TABLE, TABLE, fill
+from netchain.nft.sets import Facts, sets_for
+
+CAUGHT, DEAD, REDUNDANT, SILENT, REFUSED = "caught", "dead", "redundant", "silent", "refused"
+OPEN = f"""table {TABLE}
+delete table {TABLE}
+table {TABLE} {{
+	chain flows {{ type filter hook prerouting priority filter; ct state new accept; }}
+	chain still {{
+		type filter hook output priority raw;
+		tcp flags rst drop
+		icmp type destination-unreachable drop
+		icmpv6 type destination-unreachable drop
+	}}
+}}
+"""
+"""Everything passes, flows are tracked; the kernel does not refuse what no program waits for."""
+UNBLOCKED = f"table {BLOCKED_TABLE}\ndelete table {BLOCKED_TABLE}\n"
+_DEPTH = 5
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What one sweep showed; `counts` are packets by the line of the rule that met them."""
+
+    breaches: Mapping[tuple[str, str], Breach]
+    counts: Mapping[int, int]
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a mutant in one scene. `probes` are those that noticed, `holders` the rules
+    that hold in its stead, `detail` what was seen first, what fails, or what nft said."""
+
+    verdict: str
+    probes: tuple[str, ...] = ()
+    holders: tuple[str, ...] = ()
+    detail: str = ""
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass
+class Trials:
+    """A bench, the shots for it, and the role's file."""
+
+    scene: Scene
+    file: RuleFile
+    bench: Bench = field(init=False)
+    _alone: dict[tuple[tuple[int, str | None], ...], Swept] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        markers = Markers(SEED)
+        self._volleys: list[Volley] = volleys(self.scene, markers)
+        old = old_flows(self.scene, markers)
+        self._judge = Judge(self.scene, markers, self._volleys)
+        self._frames = {id(v): [shot.frame for shot in v.shots] for v in self._volleys}
+        self._old: dict[int, OldFlow] = {
+            flow.number: flow for flow in old if not self._judge.goes_on(flow)
+        }
+        self._uid = 0
+        self.bench = Bench(self.scene)
+
+    @cached_property
+    def _sets(self) -> Mapping[str, frozenset[str]]:
+        if self.scene.role == BLOCKED:
+            return {}
+        known = _set_names(self.file)
+        sets = sets_for(self.scene.chain, self.scene.qube, Facts(tor_uid=0))
+        return {name: elements for name, elements in sets.items() if name in known}
+
+    def base(self) -> Swept:
+        """The file as it is."""
+        return self.sweep({})
+
+    def needs(self) -> tuple[str, ...]:
+        """The flows that the file as it is does not let through but should."""
+        self._load(self.file.lines)
+        return self._failing()
+
+    def result(self, mutant: Mutant) -> Result:
+        """Try it."""
+        try:
+            found = self.sweep(mutant.edits)
+        except OSError as error:
+            return Result(REFUSED, detail=str(error).splitlines()[0])
+        if found.breaches:
+            first = next(iter(found.breaches.values()))
+            return Result(CAUGHT, _probes(found.breaches.values()), (),
+                          f"{first.where}: {first.what} <- {first.probe}", found.doubts)  # fmt: skip
+        self._load(apply(self.file.lines, mutant.edits))
+        failing = self._failing()
+        if failing:
+            return Result(DEAD, detail=", ".join(failing), doubts=found.doubts)
+        return self._held(mutant, found)
+
+    def _held(self, mutant: Mutant, found: Swept) -> Result:
+        """Open what stopped more than before, until something gets through."""
+        held: dict[int, str | None] = {}
+        names: dict[int, str] = {}
+        for _ in range(_DEPTH):
+            alone = self._swept_alone(held)
+            both = self.sweep({**held, **mutant.edits}) if held else found
+            new = [b for key, b in both.breaches.items() if key not in alone.breaches]
+            if new:
+                return Result(REDUNDANT, _probes(new), tuple(names.values()), new[0].what,
+                              found.doubts)  # fmt: skip
+            more = list(self._holders(mutant, alone, both, held))
+            if not more:
+                break
+            for line, text, name in more:
+                held[line], names[line] = text, name
+        return Result(SILENT, holders=tuple(names.values()), doubts=found.doubts)
+
+    def _swept_alone(self, held: Edits) -> Swept:
+        key = tuple(sorted(held.items()))
+        if key not in self._alone:
+            self._alone[key] = self.sweep(held)
+        return self._alone[key]
+
+    def _holders(
+        self, mutant: Mutant, alone: Swept, both: Swept, held: Edits
+    ) -> Iterator[tuple[int, str | None, str]]:
+        """Line, text when opened, and name of what stopped more packets with the mutant."""
+        taken = {*held, *mutant.edits}
+        stopped = 0
+        for chain in self.file.chains:
+            for rule in chain.rules:
+                if rule.verdict not in ("drop", "reject"):
+                    continue
+                more = both.counts.get(rule.line, 0) - alone.counts.get(rule.line, 0)
+                stopped += more
+                if more > 0 and rule.line not in taken:
+                    yield rule.line, opened(rule), f"{rule.place} ({rule.comment})"
+        for chain in self.file.chains:
+            base = chain.base
+            if base is None or base.kind != "filter":
+                continue
+            last = chain.rules[-1] if chain.rules else None
+            if mutant.opens == f"{chain.name}.policy" and last and last.line not in taken:
+                yield last.line, None, f"{last.place} ({last.comment})"
+            elif stopped < 0 and base.line not in taken and last and last.line in taken:
+                text = base.text.replace("policy drop", "policy accept")
+                yield base.line, text, f"{chain.name}'s policy"
+
+    def sweep(self, edits: Edits) -> Swept:
+        """Everything is sent at the qube under the edited file. OSError when nft refuses it."""
+        bench, breaches, doubts = self.bench, {}, Counter[str]()
+        lines = apply(self.file.lines, edits)
+        self._load(lines, old=True)
+        for volley, way in self._order():
+            self._as(volley.facts)
+            bench.way(way)
+            frames = self._frames[id(volley)]
+            if volley.own is not None:
+                bench.send_own(volley.own, frames)
+            elif lost := bench.send(volley.link, frames):
+                doubts[f"the qube did not get shots through {volley.link}"] += lost
+            for breach in self._judge.breaches(volley, bench.seen()):
+                breaches.setdefault(breach.key, breach)
+        counts = self._counts(lines)
+        for breach in self._revive():
+            breaches.setdefault(breach.key, breach)
+        doubts["frames were lost"] += bench.drops()
+        told = tuple(f"{count} times: {what}" for what, count in doubts.items() if count)
+        return Swept(breaches, counts, told)
+
+    def _order(self) -> Iterator[tuple[Volley, Way]]:
+        """What comes in by every way; what the qube itself sends is bound to its interface."""
+        for way in Way:
+            for volley in self._volleys:
+                if volley.facts and (way is Way.NORMAL or volley.own is None):
+                    yield volley, way
+        for volley in self._volleys:
+            if not volley.facts:
+                yield volley, Way.NORMAL
+
+    def _load(self, lines: tuple[str, ...], *, old: bool = False) -> None:
+        """The rules, with no flow known but those of before; nothing of ours is on its way."""
+        bench = self.bench
+        bench.way(Way.NORMAL)
+        bench.load(UNBLOCKED)
+        bench.load(OPEN)
+        bench.forget_flows()
+        if old:
+            self._open_flows()
+        bench.load(fill("\n".join(lines), self._sets))
+        self._uid = 0
+        bench.seen()
+
+    def _as(self, facts: bool) -> None:
+        """Whether uid 0 is the role's own program."""
+        uid = 0 if facts else 1
+        names = [name for name in ("tor_uid", "vpn_uid") if name in self._sets]
+        if not names or uid == self._uid:
+            return
+        self._uid = uid
+        self.bench.load("".join(
+            f"flush set {TABLE} {name}\nadd element {TABLE} {name} {{ {uid} }}\n" for name in names
+        ))  # fmt: skip
+
+    def _open_flows(self) -> None:
+        self._put((flow.way_in, flow.way_out, flow.first) for flow in self._old.values())
+        self._put((flow.way_out, flow.way_in, flow.answer) for flow in self._old.values())
+
+    def _revive(self) -> Iterator[Breach]:
+        self._as(True)
+        for way in (Way.NORMAL, Way.UPLINK):
+            self.bench.way(way)
+            self._open_flows()
+            yield from self._judge.revived(self._old, way, self.bench.seen())
+
+    def _put(self, packets: Iterable[tuple[str, str, bytes]]) -> None:
+        """Each in through its first end, or ("") out to its second as the qube's own."""
+        ways: dict[tuple[str, str], list[bytes]] = {}
+        for here, there, packet in packets:
+            ways.setdefault((here, "" if here else there), []).append(packet)
+        for (here, there), sent in ways.items():
+            if here:
+                self.bench.send(here, [self.bench.framed(here, packet) for packet in sent])
+            else:
+                self.bench.send_own(Own(there, marked=True), sent)
+
+    def _counts(self, lines: tuple[str, ...]) -> dict[int, int]:
+        """Packets by line: the kernel lists a chain's rules in the order of the file."""
+        file = rulefile.parse(self.file.role, "\n".join(lines))
+        listed = {chain.name: chain.rules for chain in ruleset.parse(self.bench.listing()).chains}
+        found = {}
+        for chain in file.chains:
+            for rule, seen in zip(chain.rules, listed.get(chain.name, ()), strict=False):
+                found[rule.line] = seen.packets or 0
+        return found
+
+    def _failing(self) -> tuple[str, ...]:
+        return tuple(name for name, works in needs.of(self.scene, self.bench) if not works)
+
+
+def _probes(breaches: Iterable[Breach]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(breach.probe for breach in breaches))
+
+
+def _set_names(file: RuleFile) -> set[str]:
+    words = (line.split() for line in file.lines)
+    return {word[1] for word in words if word[:1] in (["set"], ["map"]) and len(word) > 2}
