@@ -22,6 +22,7 @@ from scapy.layers.inet6 import (
 from scapy.packet import Packet, Raw
 
 from leaktests.engine.probe import Aim, Topic
+from netchain.model.allowed import Direction
 from netchain.wire import build
 
 topic = Topic("fragments and options")
@@ -154,6 +155,27 @@ def many_extensions(aim: Aim) -> Packet:
     return packet / Raw(_transport(aim))
 
 
+_DOWN = "the qube at the end of the link does not answer it"
+
+
+@topic.probe("F01", "a datagram in two fragments, down the link", direction=Direction.DOWN,
+             why_not=_DOWN)  # fmt: skip
+def both_down(aim: Aim) -> list[Packet]:
+    return both(aim)
+
+
+@topic.probe("F08", "options, down the link", families=(4,), direction=Direction.DOWN,
+             why_not=_DOWN)  # fmt: skip
+def options4_down(aim: Aim) -> list[Packet]:
+    return [*options4(aim), *source_routes(aim)]
+
+
+@topic.probe("F10", "extension headers, down the link", families=(6,), direction=Direction.DOWN,
+             why_not=_DOWN)  # fmt: skip
+def options6_down(aim: Aim) -> list[Packet]:
+    return [*options6(aim), *routing_headers(aim), *atomic(aim)]
+
+
 @topic.probe("F12", "TTL 2 to 5")
 def low_ttl(aim: Aim) -> list[bytes]:
     """Who says time exceeded, and to whom?"""
@@ -170,6 +192,31 @@ def no_ttl(aim: Aim) -> list[bytes]:
 @topic.probe("F13", "hop limit 255")
 def high_ttl(aim: Aim) -> bytes:
     return build.ip(aim.own, aim.to, 17, _transport(aim), ttl=255)
+
+
+_AS_NEIGHBOUR = "it is for the end of the link"
+
+
+@topic.probe("F13", "hop limit 255, to the gateway itself", why_not=_AS_NEIGHBOUR)
+def as_neighbour(aim: Aim) -> list[bytes]:
+    """Only who is on the link can send it: that opens neighbour discovery, and nothing else."""
+    peer = aim.place.peer(aim.version)
+    return [_with_ttl_255(packet) for packet in aim.all_three(dst=peer)]
+
+
+@topic.probe(
+    "F13", "hop limit 255, down the link", direction=Direction.DOWN, why_not=_AS_NEIGHBOUR
+)
+def as_neighbour_down(aim: Aim) -> list[bytes]:
+    return [_with_ttl_255(packet) for packet in aim.all_three()]
+
+
+def _with_ttl_255(packet: bytes) -> bytes:
+    """A plain packet again, with the highest TTL."""
+    if packet[0] >> 4 == 6:
+        return packet[:7] + b"\xff" + packet[8:]
+    head = packet[:8] + b"\xff" + packet[9:10] + b"\0\0" + packet[12:20]
+    return head[:10] + build.checksum(head).to_bytes(2) + head[12:] + packet[20:]
 
 
 @topic.probe("F14", "a packet that may not be fragmented and is too long for a tunnel")

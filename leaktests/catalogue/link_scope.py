@@ -26,6 +26,7 @@ from scapy.layers.l2 import ARP
 from scapy.packet import Packet, Raw
 
 from leaktests.engine.probe import Aim, Topic
+from netchain.model.allowed import Direction
 from netchain.model.chain import Address
 from netchain.wire.build import checksum
 
@@ -33,6 +34,7 @@ topic = Topic("link scope")
 _GROUP = "no router passes a group or a broadcast on without being told to"
 _NEIGHBOUR = "meant for the link, and answered at most there"
 _BROADCAST = "ff:ff:ff:ff:ff:ff"
+_STRANGER6 = IPv6Address("2001:db8:80::80")
 _NOBODY = "0.0.0.0"  # noqa: S104 - sent, not bound
 
 
@@ -230,6 +232,40 @@ def solicitations(aim: Aim) -> list[Packet]:
     found = [*aim.place.others(6), aim.to, *([wan.address6] if wan and wan.address6 else [])]
     return [aim.ether() / aim.ip(ttl=255, dst=str(aim.place.peer(6))) / ICMPv6ND_NS(tgt=str(target))
             for target in found]  # fmt: skip
+
+
+_ASKED = "a neighbour is answered on its link, or not at all"
+
+
+@topic.probe(
+    "L13", "neighbour discovery from further away, and in the name of others", families=(6,),
+    why_not=_ASKED,
+)  # fmt: skip
+def forged_discovery(aim: Aim) -> list[Packet]:
+    return _forged_discovery(aim)
+
+
+@topic.probe(
+    "L13", "neighbour discovery from further away, and in the name of others, down the link",
+    families=(6,), direction=Direction.DOWN, why_not=_ASKED,
+)  # fmt: skip
+def forged_discovery_down(aim: Aim) -> list[Packet]:
+    return _forged_discovery(aim)
+
+
+def _forged_discovery(aim: Aim) -> list[Packet]:
+    """A hop limit of 64 cannot come from the link (RFC 4861, 7.1.1); the marker is a nonce
+    (RFC 3971, 5.3.2)."""
+    peer = aim.place.peer(6)
+    option = Raw(b"\x0e\x02" + aim.marker + bytes(6))
+    found = []
+    for message in (ICMPv6ND_NS(tgt=str(peer)), ICMPv6ND_NA(tgt=str(aim.own), R=0, S=1, O=1)):
+        near = {"dst": str(peer), "ttl": 64}
+        found.append(aim.ether() / aim.ip(**near) / message / option)
+        for source in (*aim.place.others(6), _STRANGER6):
+            forged = {"src": str(source), "dst": str(peer), "ttl": 255}
+            found.append(aim.ether() / aim.ip(**forged) / message / option)
+    return found
 
 
 @topic.probe(

@@ -13,6 +13,7 @@ from scapy.layers.sctp import SCTP, SCTPChunkInit
 from scapy.packet import Packet, Raw
 
 from leaktests.engine.probe import EVERYWHERE, Aim, Topic
+from netchain.model.allowed import Direction
 from netchain.wire import build
 
 topic = Topic("other protocols")
@@ -96,6 +97,14 @@ def routing_protocols(aim: Aim) -> list[bytes]:
 def reserved_protocols(aim: Aim) -> list[bytes]:
     """To IPv6 protocol 0 is hop-by-hop options: these are not."""
     return [_ip(aim, number, aim.marker + bytes(16)) for number in (0, 253, 255)]
+
+
+@topic.probe(
+    "P32", "protocols that nobody uses, down the link", direction=Direction.DOWN,
+    why_not="the qube at the end of the link does not answer it",
+)  # fmt: skip
+def unused_down(aim: Aim) -> list[bytes]:
+    return [_ip(aim, number, aim.marker + bytes(16)) for number in (2, 47, 50, 132, 136, 253)]
 
 
 def _raw(aim: Aim, kind: int) -> Packet:

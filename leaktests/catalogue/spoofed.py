@@ -91,6 +91,14 @@ def embedded(aim: Aim) -> list[bytes]:
     return _from(aim, [f"::ffff:{inside}", f"64:ff9b::{inside}", f"2002:{inside}::1", "2001::1"])
 
 
+@topic.probe("S02", "from a public address and another qube's, a question to the gateway",
+             why_not="it is for the gateway itself")  # fmt: skip
+def asked_in_the_name_of_others(aim: Aim) -> list[bytes]:
+    sources = (ip_address(PUBLIC[aim.version]), *aim.place.others(aim.version))
+    peer = aim.place.peer(aim.version)
+    return [aim.datagram(53, src=source, dst=peer) for source in sources]
+
+
 @topic.probe("S10", "from a public address to ports that would refuse")
 def reflected(aim: Aim) -> list[bytes]:
     """Whoever rejects it tells a stranger upstream, in an error that quotes this packet."""

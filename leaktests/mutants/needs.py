@@ -113,9 +113,12 @@ class _Tried:
         for vif in self._bench.vifs:
             ends[vif] = (self._far6(vif), address6(self._chain, self._me.name))
         for link, (far, near) in ends.items():
-            asked = _neighbour(135, far, near, near)
-            seen = self._through(link, asked)[link]
-            yield f"a neighbour on {link} is answered", any(f.icmp_type == 136 for f in seen)
+            group = ip_address(b"\xff\x02" + bytes(9) + b"\x01\xff" + near.packed[-3:])
+            for to in (near, group):
+                seen = self._through(link, _neighbour(135, far, to, near))[link]
+                yield f"a neighbour on {link} that asks {to} is answered", any(
+                    f.icmp_type == 136 for f in seen
+                )
             seen = self._own(link, _neighbour(135, near, far, far))[link]
             yield f"a neighbour on {link} is asked", any(f.icmp_type == 135 for f in seen)
             told = self._through(link, _neighbour(136, far, near, far))["delivered"]

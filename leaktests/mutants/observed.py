@@ -15,7 +15,7 @@ from leaktests.engine.probe import Probe
 from leaktests.engine.shot import Markers, Shot
 from leaktests.mutants.bench import STRAY
 from leaktests.mutants.scenes import BLOCKED, Scene
-from leaktests.mutants.traffic import OldFlow, Sender, Volley
+from leaktests.mutants.traffic import USUAL, OldFlow, Sender, Volley
 from netchain.model.addressing import TUNNEL, UPLINK, address4, address6, downstream_interface
 from netchain.model.allowed import (
     ANY4,
@@ -28,6 +28,7 @@ from netchain.model.allowed import (
 )
 from netchain.model.chain import QubeState, Role
 from netchain.tor.torrc import DNS_PORT, SOCKS_PORTS, TRANS_PORT
+from netchain.wire import build
 from netchain.wire.decode import decode
 from netchain.wire.flow import Flow
 from netchain.wire.judge import describe, kind_of, permits
@@ -99,18 +100,30 @@ class Judge:
             if shot is not None and not self._may_be_delivered(volley, packet):
                 yield self._breach(volley, "delivered", describe(decode(shot.frame)), shot)
 
-    def revived(self, flows: Mapping[int, OldFlow], way: str, seen: Seen) -> Iterator[Breach]:
-        """What came of flows from before the rules."""
+    def revived(self, flows: Mapping[int, OldFlow], what: str, seen: Seen) -> Iterator[Breach]:
+        """What came of flows from before the rules. An answer to whoever opened one here or further
+        down is one, whatever is thought of such flows now; so is a usual error about it."""
         captured, delivered = seen
         for where, packets in (*captured.items(), ("delivered", delivered)):
             for packet in packets:
                 flow = flows.get(self._markers.of(packet) or 0)
-                # An answer to whoever opened it is one, whatever is thought of such flows now.
-                if flow is None or where == (flow.way_in or "delivered"):
+                if flow is None or (where == "delivered" and self._from_itself(packet)):
                     continue
-                if where != "delivered" or not self._from_itself(packet):
-                    ends = f"{flow.way_in or 'itself'} → {flow.way_out or 'itself'}"
-                    yield Breach(where, ends, OLD, f"{way} {flow.number}")
+                back = where == (flow.way_in or "delivered")
+                own = flow.way_in not in (UPLINK, TUNNEL) and "elsewhere" not in what
+                told = where not in (UPLINK, "delivered") and self._too_big(decode(packet))
+                if not (back and own and self._usual(packet, where)) and not told:
+                    said = decode(_framed(packet) if where == "delivered" else packet).icmp_type
+                    yield Breach(where, f"{what}, {flow.name}", OLD, f"{what} {flow.number} {said}")
+
+    def _usual(self, packet: bytes, where: str) -> bool:
+        """No error, or one of the kinds that programs need."""
+        flow = decode(_framed(packet) if where == "delivered" else packet)
+        if flow.protocol not in (_ICMP, _ICMP6):
+            return True
+        if self._scene.role == Role.TOR_GATEWAY and where not in (UPLINK, "delivered"):
+            return flow.icmp_type == 3
+        return flow.icmp_type in USUAL[4 if flow.protocol == _ICMP else 6]
 
     def _from_itself(self, packet: bytes) -> bool:
         """Over loopback: a refusal that one's own program is told."""
@@ -120,8 +133,7 @@ class Judge:
 
     def goes_on(self, flow: OldFlow) -> bool:
         """Whether the rules may take the flow for one that they let be opened themselves."""
-        first = b"\x08\0" if flow.first[0] >> 4 == 4 else b"\x86\xdd"
-        decoded = decode(bytes(12) + first + flow.first)
+        decoded = decode(_framed(flow.first))
         if self._scene.role == Role.TOR_GATEWAY and not flow.way_out and flow.way_in != UPLINK:
             return True  # who may use its ports is asked when a flow begins
         return permits(self._open[UPLINK], decoded, Direction.UP)
@@ -159,7 +171,7 @@ class Judge:
     def _may_be_delivered(self, volley: Volley, packet: bytes) -> bool:
         if volley.kind is not Sender.CLIENT or self._scene.role != Role.TOR_GATEWAY:
             return False
-        flow = decode(bytes(12) + b"\x08\0" + packet)
+        flow = decode(_framed(packet))
         return (flow.protocol, flow.dport) in _TO_TOR
 
     def _breach(self, volley: Volley, where: str, what: str, shot: Shot | None) -> Breach:
@@ -167,6 +179,10 @@ class Judge:
             return Breach(where, what, f"({volley.name})", f"{volley.name} {what}")
         probe = name_of(shot.probe)
         return Breach(where, what, probe, f"{volley.name} {volley.facts} {shot.marker.hex()}")
+
+
+def _framed(packet: bytes) -> bytes:
+    return bytes(12) + build.ethertype_of(packet).to_bytes(2) + packet
 
 
 _ANYTHING = [

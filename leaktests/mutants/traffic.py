@@ -33,6 +33,10 @@ from netchain.wire import build
 
 SEED = 1
 WEB = {4: ip_address("203.0.113.80"), 6: ip_address("2001:db8:80::80")}
+ERRORS = {4: (3, 11, 12, 4, 5), 6: (1, 2, 3, 4, 100)}
+"""ICMP errors of every kind that conntrack knows, the usual ones first; 4 is source quench, 5 a
+redirect, 100 for experiments (RFC 4443)."""
+USUAL = {4: ERRORS[4][:3], 6: ERRORS[6][:4]}
 _NOT_ITS_OWN = frozenset({"F01", "F02", "F03", "F04", "F05", "F18", "P33"})
 """Fragments and lengths that lie, from the workstation itself: the kernel puts fragments together
 before its rules and takes them apart again behind them; the next hop drops them."""
@@ -76,6 +80,22 @@ class OldFlow:
     answer: bytes
     number: int
 
+    @property
+    def name(self) -> str:
+        return f"{self.way_in or 'itself'} → {self.way_out or 'itself'}"
+
+    def errors(self) -> Iterator[tuple[str, str, bytes]]:
+        """Errors about both of its packets, as whoever got it would tell them: from which end, to
+        which, and the packet."""
+        ends = (self.way_in, self.way_out)
+        for (to, by), packet in ((ends, self.first), (ends[::-1], self.answer)):
+            version = packet[0] >> 4
+            at, size = (12, 4) if version == 4 else (8, 16)
+            source, target = packet[at : at + size], packet[at + size : at + 2 * size]
+            for kind in ERRORS[version]:
+                quoted = bytes(4) + packet
+                yield by, to, build.icmp(ip_address(target), ip_address(source), kind, 0, quoted)
+
 
 def volleys(scene: Scene, markers: Markers) -> list[Volley]:
     """Everything that is sent at the qube of a scene, in order."""
@@ -99,7 +119,9 @@ def volleys(scene: Scene, markers: Markers) -> list[Volley]:
     first = next((v for v in found if v.kind is Sender.CLIENT), None)
     down = next(v for v in found if v.kind is Sender.FOREIGN and v.link == UPLINK)
     stray = (*(first.shots if first else ()), *down.shots)
-    return [*found, Volley(Sender.FOREIGN, STRAY, stray)]
+    found.append(Volley(Sender.FOREIGN, STRAY, stray))
+    own = next(v for v in found if v.own is not None and v.own.dev == UPLINK)
+    return [*found, Volley(Sender.STRANGER, f"own, out of {STRAY}", own.shots, Own(STRAY, True))]
 
 
 def _own_places(scene: Scene) -> Iterator[Place]:
@@ -156,12 +178,14 @@ def old_flows(scene: Scene, markers: Markers) -> list[OldFlow]:
     """A flow of each protocol and family between every two ends of the qube, itself included."""
     found = []
     hosts = dict(_hosts(scene))
+    names = scene.role == Role.WORKSTATION
     for version in (4, 6):
         for one, other in itertools.permutations(hosts, 2):
             ends = hosts[one][version], hosts[other][version]
-            for make in (_udp, _tcp):
+            for make, port in ((_udp, 53 if names else 51820), (_tcp, 9001)):
+                ports = (port, _OLD_PORT + 1) if one == UPLINK else (_OLD_PORT, port)
                 number, marker = markers.next()
-                found.append(OldFlow(one, other, *make(*ends, marker), number))
+                found.append(OldFlow(one, other, *make(ends, ports, marker), number))
     return found
 
 
@@ -180,6 +204,8 @@ def _hosts(scene: Scene) -> Iterator[tuple[str, dict[int, Address]]]:
             web.setdefault(0, qube.vpn.settings.endpoint.address)
     if 0 in web:
         web[web[0].version] = web[0]
+    if scene.role == Role.WORKSTATION and me.netvm is not None:
+        web = {4: address4(chain, me.netvm), 6: address6(chain, me.netvm)}
     yield UPLINK, web
     if me.vpn is not None:
         yield TUNNEL, dict(WEB)
@@ -188,13 +214,16 @@ def _hosts(scene: Scene) -> Iterator[tuple[str, dict[int, Address]]]:
         yield downstream_interface(chain, client.name), there
 
 
-def _udp(one: Address, other: Address, marker: bytes) -> tuple[bytes, bytes]:
+def _udp(
+    ends: tuple[Address, Address], ports: tuple[int, int], marker: bytes
+) -> tuple[bytes, bytes]:
     """In WireGuard's words, so that it may be a VPN's."""
     data = b"\x04\0\0\0" + marker + bytes(24)
-    return (build.udp(one, other, _OLD_PORT, 51820, data),
-            build.udp(other, one, 51820, _OLD_PORT, data))  # fmt: skip
+    return build.udp(*ends, *ports, data), build.udp(*ends[::-1], *ports[::-1], data)
 
 
-def _tcp(one: Address, other: Address, marker: bytes) -> tuple[bytes, bytes]:
-    return (build.tcp(one, other, _OLD_PORT, 9001, "PA", marker, b"old"),
-            build.tcp(other, one, 9001, _OLD_PORT, "PA", marker, b"old"))  # fmt: skip
+def _tcp(
+    ends: tuple[Address, Address], ports: tuple[int, int], marker: bytes
+) -> tuple[bytes, bytes]:
+    return (build.tcp(*ends, *ports, "PA", marker, b"old"),
+            build.tcp(*ends[::-1], *ports[::-1], "PA", marker, b"old"))  # fmt: skip

@@ -18,7 +18,7 @@ from leaktests.mutants import needs, rulefile
 from leaktests.mutants.bench import Bench, Own, Way
 from leaktests.mutants.observed import Breach, Judge
 from leaktests.mutants.operators import Edits, Mutant, apply, opened
-from leaktests.mutants.rulefile import RuleFile
+from leaktests.mutants.rulefile import Rule, RuleFile
 from leaktests.mutants.scenes import BLOCKED, Scene
 from leaktests.mutants.traffic import SEED, OldFlow, Volley, old_flows, volleys
 from netchain.nft import ruleset
@@ -41,6 +41,11 @@ table {TABLE} {{
 """Everything passes, flows are tracked; the kernel does not refuse what no program waits for."""
 UNBLOCKED = f"table {BLOCKED_TABLE}\ndelete table {BLOCKED_TABLE}\n"
 _DEPTH = 5
+
+
+Holder = tuple[int, tuple[str | None, str]]
+Held = dict[int, tuple[str | None, str]]
+"""Rules that are opened, by line: the text when opened, and the name."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,8 @@ class Trials:
     scene: Scene
     file: RuleFile
     bench: Bench = field(init=False)
-    _alone: dict[tuple[tuple[int, str | None], ...], Swept] = field(default_factory=dict)
+    _alone: dict[tuple[tuple[int, str], ...], Swept] = field(default_factory=dict)
+    _held_before: dict[frozenset[int], Held] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         markers = Markers(SEED)
@@ -79,11 +85,14 @@ class Trials:
         old = old_flows(self.scene, markers)
         self._judge = Judge(self.scene, markers, self._volleys)
         self._frames = {id(v): [shot.frame for shot in v.shots] for v in self._volleys}
-        self._old: dict[int, OldFlow] = {
-            flow.number: flow for flow in old if not self._judge.goes_on(flow)
-        }
+        self._old: dict[int, OldFlow] = {flow.number: flow for flow in old}
         self._uid = 0
         self.bench = Bench(self.scene)
+
+    @property
+    def shots(self) -> int:
+        """Packets of one sweep, without those of old flows."""
+        return sum(len(volley.shots) for volley, _ in self._order())
 
     @cached_property
     def _sets(self) -> Mapping[str, frozenset[str]]:
@@ -102,8 +111,8 @@ class Trials:
         self._load(self.file.lines)
         return self._failing()
 
-    def result(self, mutant: Mutant) -> Result:
-        """Try it."""
+    def noticed(self, mutant: Mutant) -> Result:
+        """Whether something gets through, or something that is needed does not."""
         try:
             found = self.sweep(mutant.edits)
         except OSError as error:
@@ -114,58 +123,109 @@ class Trials:
                           f"{first.where}: {first.what} <- {first.probe}", found.doubts)  # fmt: skip
         self._load(apply(self.file.lines, mutant.edits))
         failing = self._failing()
-        if failing:
-            return Result(DEAD, detail=", ".join(failing), doubts=found.doubts)
-        return self._held(mutant, found)
+        return Result(DEAD if failing else SILENT, (), (), ", ".join(failing), found.doubts)
 
-    def _held(self, mutant: Mutant, found: Swept) -> Result:
-        """Open what stopped more than before, until something gets through."""
-        held: dict[int, str | None] = {}
-        names: dict[int, str] = {}
+    def held(self, mutant: Mutant) -> Result:
+        """Who holds in its stead: asked of the counters, then of those who held before; last of
+        all everything else is opened, and closed again as far as it can be."""
+        for held in self._suspects(mutant):
+            if self._shown(mutant, held):
+                held = self._least(mutant, held)
+                new = self._shown(mutant, held)
+                self._held_before[frozenset(held)] = held
+                names = tuple(name for _, name in held.values())
+                if new:
+                    return Result(REDUNDANT, _probes(new), names, f"{new[0].where}: {new[0].what}")
+        return Result(SILENT)
+
+    def _suspects(self, mutant: Mutant) -> Iterator[Held]:
+        held: Held = {}
         for _ in range(_DEPTH):
-            alone = self._swept_alone(held)
-            both = self.sweep({**held, **mutant.edits}) if held else found
-            new = [b for key, b in both.breaches.items() if key not in alone.breaches]
-            if new:
-                return Result(REDUNDANT, _probes(new), tuple(names.values()), new[0].what,
-                              found.doubts)  # fmt: skip
-            more = list(self._holders(mutant, alone, both, held))
+            more = dict(self._busier(mutant, held))
             if not more:
                 break
-            for line, text, name in more:
-                held[line], names[line] = text, name
-        return Result(SILENT, holders=tuple(names.values()), doubts=found.doubts)
+            held = {**held, **more}
+            yield held
+        for before in reversed(tuple(self._held_before.values())):
+            if not before.keys() & mutant.edits.keys():
+                yield before
+        yield self._all(mutant, behind=False)
+        yield self._all(mutant, behind=True)
+
+    def _shown(self, mutant: Mutant, held: Held) -> list[Breach]:
+        """What gets through with the mutant, but not with only those opened."""
+        edits = {line: text for line, (text, _) in held.items()}
+        alone = self._swept_alone(edits)
+        try:
+            both = self.sweep({**edits, **mutant.edits})
+        except OSError:
+            return []
+        return [breach for key, breach in both.breaches.items() if key not in alone.breaches]
+
+    def _least(self, mutant: Mutant, held: Held) -> Held:
+        """As few of them as are needed: halves, quarters and so on are closed again."""
+        size = (len(held) + 1) // 2
+        while len(held) > 1:
+            for start in range(0, len(held), size):
+                lines = list(held)[start : start + size]
+                fewer = {line: what for line, what in held.items() if line not in lines}
+                if fewer and self._shown(mutant, fewer):
+                    held = fewer
+                    break
+            else:
+                if size == 1:
+                    break
+                size = (size + 1) // 2
+            size = min(size, len(held))
+        return held
 
     def _swept_alone(self, held: Edits) -> Swept:
-        key = tuple(sorted(held.items()))
+        key = tuple(sorted((line, text or "") for line, text in held.items()))
         if key not in self._alone:
             self._alone[key] = self.sweep(held)
         return self._alone[key]
 
-    def _holders(
-        self, mutant: Mutant, alone: Swept, both: Swept, held: Edits
-    ) -> Iterator[tuple[int, str | None, str]]:
-        """Line, text when opened, and name of what stopped more packets with the mutant."""
-        taken = {*held, *mutant.edits}
+    def _busier(self, mutant: Mutant, held: Held) -> Iterator[Holder]:
+        """The rules that stop more packets with the mutant than without, and the policy of a chain
+        whose rules stop fewer."""
+        edits = {line: text for line, (text, _) in held.items()}
+        alone = self._swept_alone(edits)
+        both = self.sweep({**edits, **mutant.edits})
         stopped = 0
+        for rule in self._stopping():
+            more = both.counts.get(rule.line, 0) - alone.counts.get(rule.line, 0)
+            stopped += more
+            if more > 0 and rule.line not in held and rule.line not in mutant.edits:
+                yield rule.line, (opened(rule), f"{rule.place} ({rule.comment})")
+        if stopped < 0:
+            yield from self._policies(mutant, held)
+
+    def _all(self, mutant: Mutant, behind: bool) -> Held:
+        """Every other rule that stops anything, and every policy; what stands behind the mutant in
+        its own chain only with `behind`."""
+        chain, first = mutant.opens.partition(".")[0], min(mutant.edits)
+        held: Held = {}
+        for rule in self._stopping():
+            after = rule.chain == chain and rule.line > first
+            if rule.line not in mutant.edits and (behind or not after):
+                held[rule.line] = (opened(rule), f"{rule.place} ({rule.comment})")
+        return {**held, **dict(self._policies(mutant, held))}
+
+    def _policies(self, mutant: Mutant, held: Held) -> Iterator[Holder]:
+        """Those of all chains; for a policy that is the mutant itself, the last rule above it."""
         for chain in self.file.chains:
-            for rule in chain.rules:
-                if rule.verdict not in ("drop", "reject"):
-                    continue
-                more = both.counts.get(rule.line, 0) - alone.counts.get(rule.line, 0)
-                stopped += more
-                if more > 0 and rule.line not in taken:
-                    yield rule.line, opened(rule), f"{rule.place} ({rule.comment})"
-        for chain in self.file.chains:
-            base = chain.base
-            if base is None or base.kind != "filter":
+            base, last = chain.base, chain.rules[-1] if chain.rules else None
+            if base is None or base.kind != "filter" or last is None:
                 continue
-            last = chain.rules[-1] if chain.rules else None
-            if mutant.opens == f"{chain.name}.policy" and last and last.line not in taken:
-                yield last.line, None, f"{last.place} ({last.comment})"
-            elif stopped < 0 and base.line not in taken and last and last.line in taken:
+            if mutant.opens == f"{chain.name}.policy":
+                yield last.line, (None, f"{last.place} ({last.comment})")
+            elif base.line not in mutant.edits and base.line not in held:
                 text = base.text.replace("policy drop", "policy accept")
-                yield base.line, text, f"{chain.name}'s policy"
+                yield base.line, (text, f"{chain.name}'s policy")
+
+    def _stopping(self) -> Iterator[Rule]:
+        for chain in self.file.chains:
+            yield from (rule for rule in chain.rules if rule.verdict in ("drop", "reject"))
 
     def sweep(self, edits: Edits) -> Swept:
         """Everything is sent at the qube under the edited file. OSError when nft refuses it."""
@@ -207,7 +267,7 @@ class Trials:
         bench.load(OPEN)
         bench.forget_flows()
         if old:
-            self._open_flows()
+            self._open_flows(self._old.values())
         bench.load(fill("\n".join(lines), self._sets))
         self._uid = 0
         bench.seen()
@@ -223,16 +283,32 @@ class Trials:
             f"flush set {TABLE} {name}\nadd element {TABLE} {name} {{ {uid} }}\n" for name in names
         ))  # fmt: skip
 
-    def _open_flows(self) -> None:
-        self._put((flow.way_in, flow.way_out, flow.first) for flow in self._old.values())
-        self._put((flow.way_out, flow.way_in, flow.answer) for flow in self._old.values())
+    def _open_flows(self, flows: Iterable[OldFlow]) -> None:
+        flows = tuple(flows)
+        self._put((flow.way_in, flow.way_out, flow.first) for flow in flows)
+        self._put((flow.way_out, flow.way_in, flow.answer) for flow in flows)
 
     def _revive(self) -> Iterator[Breach]:
+        """Flows from before: they go on, errors are told about them, and their packets come in
+        where they never did. (Those that the rules let go on, too: not by another link.)"""
         self._as(True)
+        strict = {n: flow for n, flow in self._old.items() if not self._judge.goes_on(flow)}
         for way in (Way.NORMAL, Way.UPLINK):
             self.bench.way(way)
-            self._open_flows()
-            yield from self._judge.revived(self._old, way, self.bench.seen())
+            self._open_flows(strict.values())
+            yield from self._judge.revived(strict, f"goes on, {way}", self.bench.seen())
+            self._put(error for flow in strict.values() for error in flow.errors())
+            yield from self._judge.revived(strict, f"error, {way}", self.bench.seen())
+        self.bench.way(Way.NORMAL)
+        for link in self.bench.links:
+            self._put(
+                (link, "", packet)
+                for flow in self._old.values()
+                for end, packet in ((flow.way_in, flow.first), (flow.way_out, flow.answer))
+                if end != link and end
+            )
+            what = f"elsewhere, in by {link}"
+            yield from self._judge.revived(self._old, what, self.bench.seen())
 
     def _put(self, packets: Iterable[tuple[str, str, bytes]]) -> None:
         """Each in through its first end, or ("") out to its second as the qube's own."""

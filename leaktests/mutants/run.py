@@ -1,0 +1,197 @@
+"""All mutants over the workers, two at a time or as many as there are processors.
+
+A worker that ends early leaves its mutants untried: that is a doubt, and the run inconclusive.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from leaktests.catalogue import probes
+from leaktests.mutants import equivalent, rulefile, worker
+from leaktests.mutants.observed import name_of
+from leaktests.mutants.operators import Mutant, diff, mutants
+from leaktests.mutants.rulefile import RuleFile
+from leaktests.mutants.scenes import scenes
+from leaktests.mutants.trial import CAUGHT, DEAD, REDUNDANT, REFUSED, SILENT
+
+EQUIVALENT, MISSED, UNTRIED = "equivalent", "missed", "untried"
+_CHUNK = 48
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one mutant. `expected` is what a list of further edits said of it."""
+
+    id: str
+    role: str
+    verdict: str
+    diff: tuple[str, ...]
+    probes: tuple[str, ...] = ()
+    holders: tuple[str, ...] = ()
+    detail: str = ""
+    expected: str = ""
+
+    @property
+    def surprising(self) -> bool:
+        return self.expected not in ("", self.verdict)
+
+
+@dataclass
+class Outcome:
+    """Everything that a run showed."""
+
+    verdicts: list[Verdict] = field(default_factory=list)
+    alarms: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+    shots: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def of(self, *kinds: str) -> list[Verdict]:
+        return [verdict for verdict in self.verdicts if verdict.verdict in kinds]
+
+    @property
+    def needless(self) -> list[str]:
+        """The probes that are for no mutant the only one to notice it."""
+        sole = {v.probes[0] for v in self.verdicts if len(v.probes) == 1}
+        return [name for name in dict.fromkeys(map(name_of, probes())) if name not in sole]
+
+    @property
+    def unheard(self) -> list[str]:
+        """The probes that noticed nothing at all."""
+        heard = {probe for verdict in self.verdicts for probe in verdict.probes}
+        return [name for name in dict.fromkeys(map(name_of, probes())) if name not in heard]
+
+    @property
+    def missed(self) -> list[Verdict]:
+        return [v for v in self.verdicts if v.verdict == MISSED or v.surprising]
+
+    @property
+    def exit_code(self) -> int:
+        """10: a mutant was missed, or the rules as they are let something through; 12: something
+        keeps this from being a proof."""
+        if self.missed or self.alarms:
+            return 10
+        return 12 if self.doubts or self.stale or not self.verdicts else 0
+
+
+def files(directory: Path) -> dict[str, RuleFile]:
+    """The rule files by role. OSError or ValueError when one is missing or cannot be read."""
+    roles = dict.fromkeys(scene.role for scene in scenes())
+    texts = {role: (directory / f"{role}.nft").read_text(encoding="utf-8") for role in roles}
+    return {role: rulefile.parse(role, text) for role, text in texts.items()}
+
+
+def run(
+    rules: Mapping[str, RuleFile], wanted: Iterable[Mutant], expected: Mapping[str, str],
+    progress: Progress,
+) -> Outcome:  # fmt: skip
+    """Try the mutants."""
+    start = time.monotonic()
+    by_role: dict[str, list[Mutant]] = {role: [] for role in rules}
+    for mutant in wanted:
+        by_role[mutant.role].append(mutant)
+    jobs = [
+        (role, chunk) for role, tried in by_role.items() for chunk in _chunks(tried)
+    ]  # fmt: skip
+    jobs.sort(key=lambda job: -len(rules[job[0]].lines))
+    outcome = Outcome()
+    found: dict[str, dict[str, Any]] = {}
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        for lines in pool.map(lambda job: _worker(rules[job[0]], job[1], progress), jobs):
+            _take_in(outcome, found, lines)
+    reasons = equivalent.reasons(rules)
+    for role, tried in by_role.items():
+        outcome.verdicts += [
+            _verdict(rules[role], m, found.get(m.id), reasons, expected.get(m.id, ""))
+            for m in tried
+        ]
+    silent = {v.id for v in outcome.verdicts if v.verdict == EQUIVALENT}
+    tried_ids = {v.id for v in outcome.verdicts}
+    outcome.stale = sorted(name for name in reasons if name in tried_ids - silent)
+    outcome.doubts += [f"{v.id} was not tried" for v in outcome.of(UNTRIED)]
+    outcome.seconds = time.monotonic() - start
+    return outcome
+
+
+def _chunks(tried: Sequence[Mutant]) -> list[list[Mutant]]:
+    """Equal shares, each chain's mutants spread: some take longer than others."""
+    count = -(-len(tried) // _CHUNK)
+    return [list(tried[start::count]) for start in range(count)]
+
+
+def _worker(file: RuleFile, chunk: list[Mutant], progress: Progress) -> list[dict[str, Any]]:
+    """Run one; its lines, and one more with the reason when it ended early."""
+    unshare = ["unshare", "--user", "--map-root-user", "--net", "--pid", "--fork", "--kill-child"]
+    command = [*unshare, sys.executable, "-m", "leaktests.mutants.worker"]
+    process = subprocess.Popen(
+        command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    lines: list[dict[str, Any]] = []
+    with process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(worker.job(file.role, file.text, chunk))
+        process.stdin.close()
+        for line in process.stdout:
+            lines.append(json.loads(line))
+            progress(lines[-1].get("id", ""))
+    if process.returncode:
+        lines.append({"error": f"{file.role}: the worker ended with {process.returncode}"})
+    return lines
+
+
+def _take_in(
+    outcome: Outcome, found: dict[str, dict[str, Any]], lines: Iterable[dict[str, Any]]
+) -> None:
+    for item in lines:
+        if "error" in item:
+            outcome.doubts.append(item["error"])
+        elif "scene" in item:
+            outcome.shots[item["scene"]] = item["shots"]
+            outcome.alarms += [f"{item['scene']}: {alarm}" for alarm in item["alarms"]]
+            outcome.doubts += [f"{item['scene']}: {doubt}" for doubt in item["doubts"]]
+            outcome.doubts += [
+                f"{item['scene']}: unedited, this fails: {what}" for what in item["failing"]
+            ]
+        else:
+            found[item["id"]] = item
+            outcome.doubts += [f"{item['id']}: {doubt}" for doubt in item["doubts"]]
+
+
+def _verdict(
+    file: RuleFile, mutant: Mutant, item: Mapping[str, Any] | None, reasons: Mapping[str, str],
+    expected: str,
+) -> Verdict:  # fmt: skip
+    changed = tuple(diff(file.lines, mutant.edits))
+    if item is None:
+        return Verdict(mutant.id, mutant.role, UNTRIED, changed, expected=expected)
+    kind = DEAD if item["verdict"] == REFUSED else item["verdict"]
+    detail = item["detail"]
+    if kind == SILENT:
+        kind, detail = (
+            (EQUIVALENT, reasons[mutant.id]) if mutant.id in reasons else (MISSED, detail)
+        )
+    return Verdict(
+        mutant.id, mutant.role, kind, changed, tuple(item["probes"]), tuple(item["holders"]),
+        detail, expected,
+    )  # fmt: skip
+
+
+def every(rules: Mapping[str, RuleFile]) -> list[Mutant]:
+    return [mutant for file in rules.values() for mutant in mutants(file)]
+
+
+__all__ = ["CAUGHT", "DEAD", "EQUIVALENT", "MISSED", "REDUNDANT", "Outcome", "Verdict", "every",
+           "files", "run"]  # fmt: skip
