@@ -46,9 +46,14 @@ class Breach:
     `shot` tells one packet of one volley from all others."""
 
     where: str
-    what: str
+    seen: bytes | str
     probe: str
     shot: str
+
+    @property
+    def what(self) -> str:
+        """In words: of most breaches nobody asks."""
+        return self.seen if isinstance(self.seen, str) else describe(decode(self.seen))
 
     @property
     def key(self) -> tuple[str, str]:
@@ -92,13 +97,13 @@ class Judge:
             for frame in frames:
                 shot = self._shot(frame)
                 if not self._may_leave(volley, link, frame, shot):
-                    yield self._breach(volley, link, describe(decode(frame)), shot)
+                    yield self._breach(volley, link, frame, shot)
         if volley.own is not None:
             return
         for packet in delivered:
             shot = self._shot(packet)
             if shot is not None and not self._may_be_delivered(volley, packet):
-                yield self._breach(volley, "delivered", describe(decode(shot.frame)), shot)
+                yield self._breach(volley, "delivered", shot.frame, shot)
 
     def revived(self, flows: Mapping[int, OldFlow], what: str, seen: Seen) -> Iterator[Breach]:
         """What came of flows from before the rules. An answer to whoever opened one here or further
@@ -143,8 +148,10 @@ class Judge:
         return None if number is None else self._by_number.get(number)
 
     def _may_leave(self, volley: Volley, link: str, frame: bytes, shot: Shot | None) -> bool:
-        flow = decode(frame)
         direction = Direction.UP if link in (UPLINK, TUNNEL) else Direction.DOWN
+        if shot is not None and (volley.kind is Sender.FOREIGN or link == STRAY):
+            return False
+        flow = decode(frame)
         if self._too_big(flow) and (link == volley.link or volley.own) and direction == "down":
             return permits(self._everything, flow, direction)
         if shot is None:
@@ -174,9 +181,10 @@ class Judge:
         flow = decode(_framed(packet))
         return (flow.protocol, flow.dport) in _TO_TOR
 
-    def _breach(self, volley: Volley, where: str, what: str, shot: Shot | None) -> Breach:
+    def _breach(self, volley: Volley, where: str, what: bytes, shot: Shot | None) -> Breach:
         if shot is None:
-            return Breach(where, what, f"({volley.name})", f"{volley.name} {what}")
+            said = describe(decode(what))
+            return Breach(where, said, f"({volley.name})", f"{volley.name} {said}")
         probe = name_of(shot.probe)
         return Breach(where, what, probe, f"{volley.name} {volley.facts} {shot.marker.hex()}")
 

@@ -40,12 +40,12 @@ table {TABLE} {{
 """
 """Everything passes, flows are tracked; the kernel does not refuse what no program waits for."""
 UNBLOCKED = f"table {BLOCKED_TABLE}\ndelete table {BLOCKED_TABLE}\n"
-_DEPTH = 5
+_DEPTH, _MEMORY = 4, 8
 
 
-Holder = tuple[int, tuple[str | None, str]]
-Held = dict[int, tuple[str | None, str]]
-"""Rules that are opened, by line: the text when opened, and the name."""
+Held = dict[int, str | None]
+"""Rules and policies that are opened: the text by line."""
+_Key = tuple[tuple[int, str], ...]
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,9 @@ class Trials:
     scene: Scene
     file: RuleFile
     bench: Bench = field(init=False)
-    _alone: dict[tuple[tuple[int, str], ...], Swept] = field(default_factory=dict)
-    _held_before: dict[frozenset[int], Held] = field(default_factory=dict)
+    _alone: dict[_Key, Swept] = field(default_factory=dict)
+    _both: dict[_Key, Swept] = field(default_factory=dict)
+    _held_before: Counter[frozenset[int]] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         markers = Markers(SEED)
@@ -128,38 +129,36 @@ class Trials:
     def held(self, mutant: Mutant) -> Result:
         """Who holds in its stead: asked of the counters, then of those who held before; last of
         all everything else is opened, and closed again as far as it can be."""
+        self._both.clear()
         for held in self._suspects(mutant):
             if self._shown(mutant, held):
                 held = self._least(mutant, held)
                 new = self._shown(mutant, held)
-                self._held_before[frozenset(held)] = held
-                names = tuple(name for _, name in held.values())
-                if new:
-                    return Result(REDUNDANT, _probes(new), names, f"{new[0].where}: {new[0].what}")
+                self._held_before[frozenset(held)] += 1
+                names = tuple(name for _, name in self._named(held))
+                return Result(REDUNDANT, _probes(new), names, f"{new[0].where}: {new[0].what}")
         return Result(SILENT)
 
     def _suspects(self, mutant: Mutant) -> Iterator[Held]:
-        held: Held = {}
+        held = dict(self._busier(mutant, {}))
+        yield from ({line: text} for line, text in held.items())
+        for before, _ in self._held_before.most_common(_MEMORY):
+            if not before & mutant.edits.keys():
+                yield self._openings(mutant, before)
         for _ in range(_DEPTH):
+            yield held
             more = dict(self._busier(mutant, held))
             if not more:
                 break
             held = {**held, **more}
-            yield held
-        for before in reversed(tuple(self._held_before.values())):
-            if not before.keys() & mutant.edits.keys():
-                yield before
-        yield self._all(mutant, behind=False)
-        yield self._all(mutant, behind=True)
+        for behind in (False, True):
+            yield self._openings(mutant, self._others(mutant, behind))
 
     def _shown(self, mutant: Mutant, held: Held) -> list[Breach]:
         """What gets through with the mutant, but not with only those opened."""
-        edits = {line: text for line, (text, _) in held.items()}
-        alone = self._swept_alone(edits)
-        try:
-            both = self.sweep({**edits, **mutant.edits})
-        except OSError:
+        if not held:
             return []
+        alone, both = self._swept_alone(held), self._swept_with(mutant, held)
         return [breach for key, breach in both.breaches.items() if key not in alone.breaches]
 
     def _least(self, mutant: Mutant, held: Held) -> Held:
@@ -179,53 +178,86 @@ class Trials:
             size = min(size, len(held))
         return held
 
-    def _swept_alone(self, held: Edits) -> Swept:
-        key = tuple(sorted((line, text or "") for line, text in held.items()))
+    def _swept_alone(self, held: Held) -> Swept:
+        key = _key(held)
         if key not in self._alone:
             self._alone[key] = self.sweep(held)
         return self._alone[key]
 
-    def _busier(self, mutant: Mutant, held: Held) -> Iterator[Holder]:
-        """The rules that stop more packets with the mutant than without, and the policy of a chain
-        whose rules stop fewer."""
-        edits = {line: text for line, (text, _) in held.items()}
-        alone = self._swept_alone(edits)
-        both = self.sweep({**edits, **mutant.edits})
-        stopped = 0
-        for rule in self._stopping():
-            more = both.counts.get(rule.line, 0) - alone.counts.get(rule.line, 0)
-            stopped += more
-            if more > 0 and rule.line not in held and rule.line not in mutant.edits:
-                yield rule.line, (opened(rule), f"{rule.place} ({rule.comment})")
-        if stopped < 0:
-            yield from self._policies(mutant, held)
+    def _swept_with(self, mutant: Mutant, held: Held) -> Swept:
+        """Nothing gets through where nft refuses both edits together."""
+        key = _key(held)
+        if key not in self._both:
+            try:
+                self._both[key] = self.sweep({**held, **mutant.edits})
+            except OSError:
+                self._both[key] = Swept({}, {})
+        return self._both[key]
 
-    def _all(self, mutant: Mutant, behind: bool) -> Held:
+    def _busier(self, mutant: Mutant, held: Held) -> Iterator[tuple[int, str | None]]:
+        """The rules that stop more packets with the mutant than without, the busiest first; and
+        the policies when all rules together stop fewer."""
+        alone, both = self._swept_alone(held), self._swept_with(mutant, held)
+        more = {
+            rule.line: both.counts.get(rule.line, 0) - alone.counts.get(rule.line, 0)
+            for rule in self._stopping()
+        }
+        busier = [n for n in more if more[n] > 0 and n not in held and n not in mutant.edits]
+        lines = sorted(busier, key=lambda line: -more[line])
+        if sum(more.values()) < 0:
+            lines += [n for n in self._policies() if n not in held and n not in mutant.edits]
+        if mutant.opens.endswith(".policy"):
+            lines += [n for n in self._lasts(mutant) if n not in held]
+        yield from self._openings(mutant, lines).items()
+
+    def _others(self, mutant: Mutant, behind: bool) -> list[int]:
         """Every other rule that stops anything, and every policy; what stands behind the mutant in
         its own chain only with `behind`."""
         chain, first = mutant.opens.partition(".")[0], min(mutant.edits)
-        held: Held = {}
-        for rule in self._stopping():
-            after = rule.chain == chain and rule.line > first
-            if rule.line not in mutant.edits and (behind or not after):
-                held[rule.line] = (opened(rule), f"{rule.place} ({rule.comment})")
-        return {**held, **dict(self._policies(mutant, held))}
+        rules = [
+            rule.line
+            for rule in self._stopping()
+            if behind or rule.chain != chain or rule.line < first
+        ]
+        found = [*rules, *self._policies(), *self._lasts(mutant)]
+        return [line for line in found if line not in mutant.edits]
 
-    def _policies(self, mutant: Mutant, held: Held) -> Iterator[Holder]:
-        """Those of all chains; for a policy that is the mutant itself, the last rule above it."""
-        for chain in self.file.chains:
-            base, last = chain.base, chain.rules[-1] if chain.rules else None
-            if base is None or base.kind != "filter" or last is None:
-                continue
-            if mutant.opens == f"{chain.name}.policy":
-                yield last.line, (None, f"{last.place} ({last.comment})")
-            elif base.line not in mutant.edits and base.line not in held:
-                text = base.text.replace("policy drop", "policy accept")
-                yield base.line, (text, f"{chain.name}'s policy")
+    def _openings(self, mutant: Mutant, lines: Iterable[int]) -> Held:
+        """How each of the lines reads when it is opened. The last rule of a chain whose policy is
+        the mutant is taken away: opened, it would let pass what is the policy's."""
+        gone = set(self._lasts(mutant))
+        rules = {rule.line: rule for rule in self._stopping()}
+        return {
+            line: None
+            if line in gone
+            else opened(rules[line])
+            if line in rules
+            else self.file.lines[line].replace("policy drop", "policy accept")
+            for line in lines
+        }
+
+    def _lasts(self, mutant: Mutant) -> list[int]:
+        return [
+            chain.rules[-1].line
+            for chain in self.file.chains
+            if mutant.opens == f"{chain.name}.policy" and chain.rules
+        ]
+
+    def _policies(self) -> list[int]:
+        bases = (chain.base for chain in self.file.chains)
+        return [base.line for base in bases if base is not None and base.kind == "filter"]
 
     def _stopping(self) -> Iterator[Rule]:
         for chain in self.file.chains:
             yield from (rule for rule in chain.rules if rule.verdict in ("drop", "reject"))
+
+    def _named(self, held: Held) -> Iterator[tuple[int, str]]:
+        for chain in self.file.chains:
+            if chain.base is not None and chain.base.line in held:
+                yield chain.base.line, f"{chain.name}'s policy"
+            for rule in chain.rules:
+                if rule.line in held:
+                    yield rule.line, f"{rule.place} ({rule.comment})"
 
     def sweep(self, edits: Edits) -> Swept:
         """Everything is sent at the qube under the edited file. OSError when nft refuses it."""
@@ -333,6 +365,10 @@ class Trials:
 
     def _failing(self) -> tuple[str, ...]:
         return tuple(name for name, works in needs.of(self.scene, self.bench) if not works)
+
+
+def _key(held: Held) -> _Key:
+    return tuple(sorted((line, text or "") for line, text in held.items()))
 
 
 def _probes(breaches: Iterable[Breach]) -> tuple[str, ...]:
