@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leaktests.mutants import further, report, run
+from leaktests.mutants.locks import locks
 from netchain.resources import data_dir
 
 _USAGE = 2
@@ -19,17 +20,18 @@ def main(words: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(words)
     try:
         rules = run.files(options.rules)
-        wanted = {m.id: (m, "") for m in run.every(rules)}
+        every = {m.id: (m, "") for m in run.every(rules)}
         if options.mutants:
-            wanted |= further.read(options.mutants, rules)
+            every |= further.read(options.mutants, rules)
     except (OSError, ValueError) as error:
         print(f"scripts/mutants: {error}", file=sys.stderr)
         return _USAGE
-    chosen = [pair for name, pair in wanted.items() if options.k in name]
+    chosen = [pair for name, pair in every.items() if options.k in name]
+    held = [lock for lock in locks() if options.k in lock.id]
     if options.list:
-        print("\n".join(mutant.id for mutant, _ in chosen))
+        print("\n".join([m.id for m, _ in chosen] + [lock.id for lock in held]))
         return 0
-    if not chosen:
+    if not chosen and not held:
         print(f"scripts/mutants: no mutant's name holds {options.k!r}", file=sys.stderr)
         return _USAGE
     count = 0
@@ -38,10 +40,11 @@ def main(words: Sequence[str] | None = None) -> int:
         nonlocal count
         count += bool(name)
         if sys.stderr.isatty():
-            print(f"\r{count} of {len(chosen)}", end="", file=sys.stderr, flush=True)
+            print(f"\r{count} of {len(chosen) + len(held)}", end="", file=sys.stderr, flush=True)
 
     expected = {mutant.id: said for mutant, said in chosen}
-    outcome = run.run(rules, [mutant for mutant, _ in chosen], expected, progress)
+    wanted = run.Wanted([mutant for mutant, _ in chosen], held, expected)
+    outcome = run.run(rules, wanted, progress)
     if sys.stderr.isatty():
         print("\r", end="", file=sys.stderr)
     if options.json:

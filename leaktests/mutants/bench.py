@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,10 @@ class Own:
 class Bench:
     """The qube of a scene, wired, without rules; a context manager."""
 
-    def __init__(self, scene: Scene, sysctls: Mapping[str, int] = WEAK) -> None:
+    def __init__(
+        self, scene: Scene, sysctls: Mapping[str, int] = WEAK, *, hostile: bool = True
+    ) -> None:
+        """`hostile` adds a default route to every interface, behind the real ones."""
         self.scene, self.chain, self.me = scene, scene.chain, scene.qube
         cpus = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cpus[os.getppid() % len(cpus)]})
@@ -131,7 +134,7 @@ class Bench:
         self._own: dict[tuple[Own, int], socket.socket] = {}
         self._markers = 0
         self._way: Way | None = None
-        self._plug()
+        self._plug(hostile)
         self._raw = {what: _raw(*what) for what in _HEARD}
         self.captured: dict[str, list[bytes]] = {name: [] for name in self._far}
         self.delivered: list[bytes] = []
@@ -151,7 +154,7 @@ class Bench:
     def links(self) -> tuple[str, ...]:
         return tuple(self._far)
 
-    def _plug(self) -> None:
+    def _plug(self, hostile: bool) -> None:
         tunnel = self.me.vpn is not None
         names = [UPLINK, *self.vifs, *([TUNNEL] if tunnel else []), STRAY]
         for name in names:
@@ -170,9 +173,12 @@ class Bench:
         self.apply([{"do": "link", "dev": UPLINK, "group": GROUP_UPLINK, "mtu": _UPLINK_MTU}])
         self.apply({"do": "neigh", "dev": vif, "address": _ROUTER6, "mac": CLIENT_MAC}
                    for vif in self.vifs)  # fmt: skip
-        self.apply(_default(dev, via, 1000 + n) for n, dev in enumerate(names)
-                   for via in self._via(dev))  # fmt: skip
-        self.way(Way.NORMAL)
+        if hostile:
+            for number, dev in enumerate(names, 1000):
+                self.apply(self.default(dev, via, number) for via in self.via(dev))
+            self.way(Way.NORMAL)
+        else:
+            self.apply(self._to_clients(lost=False))
         self._await_addresses(sum(c["do"] == "addr" and ":" in c["address"] for c in ends))
         for name in names:
             self._far[name] = self._packet_socket(f"f-{name}", _ALL, self._far_ns)
@@ -213,7 +219,7 @@ class Bench:
             for c in changes
         )
 
-    def _via(self, dev: str) -> tuple[str, str]:
+    def via(self, dev: str) -> tuple[str, str]:
         """Somebody at the far end of the interface, IPv4 and IPv6."""
         if dev in self.vifs:
             near: tuple[Address | None, ...] = _both(self.chain, self.vifs[dev])
@@ -232,18 +238,45 @@ class Bench:
             return
         self._way = way
         normal = TUNNEL if TUNNEL in self._index else UPLINK
-        dev = {Way.NORMAL: normal, Way.UPLINK: UPLINK, Way.STRAY: STRAY}[way]
-        changes = [_default(dev, via, 1) for via in self._via(dev)]
+        self.turn({Way.NORMAL: normal, Way.UPLINK: UPLINK, Way.STRAY: STRAY}[way])
+        self.apply(self._to_clients(lost=way is Way.UPLINK))
+
+    def turn(self, dev: str) -> None:
+        """The default routes lead out of the interface."""
+        self.apply(self.default(dev, via, 1) for via in self.via(dev))
+
+    def _to_clients(self, *, lost: bool) -> Iterator[Mapping[str, Any]]:
         for vif, client in self.vifs.items():
-            lost = way is Way.UPLINK
+            dev = UPLINK if lost else vif
             for behind in addressing.senders_behind(self.chain, client):
                 # Always with a gateway: the kernel replaces an IPv6 route only by one of its kind.
                 near = str(addressing.address4(self.chain, client.name)), _ROUTER6
-                ends = _both(self.chain, behind), self._via(UPLINK) if lost else near
-                changes += [{"do": "route", "dev": UPLINK if lost else vif, "to": _host(to),
-                             "via": via, "metric": 1} for to, via in zip(*ends, strict=True)
-                            ]  # fmt: skip
-        self.apply(changes)
+                ends = _both(self.chain, behind), self.via(UPLINK) if lost else near
+                for to, via in zip(*ends, strict=True):
+                    yield {"do": "route", "dev": dev, "to": _host(to), "via": via, "metric": 1}
+
+    @staticmethod
+    def default(dev: str, via: str, metric: int) -> Mapping[str, Any]:
+        """A default route, of the family of its gateway."""
+        everywhere = "::/0" if ":" in via else "0.0.0.0/0"
+        return {"do": "route", "dev": dev, "to": everywhere, "via": via, "metric": metric}
+
+    def source4(self, dev: str) -> IPv4Address:
+        """The qube's own address on the uplink, or elsewhere."""
+        wan = self.chain.wan
+        if dev == UPLINK and self.me.netvm is None and wan is not None:
+            return wan.address4
+        return addressing.address4(self.chain, self.me.name)
+
+    def ip(self, *words: str) -> str:
+        """What `ip` says in the qube. CalledProcessError when it refuses."""
+        return _ip(*words)
+
+    def cut(self, link: str) -> None:
+        """Take a link down; nothing can be sent or captured there any more."""
+        _ip("link", "set", link, "down")
+        for held in (self._far, self._near):
+            held.pop(link).close()
 
     def load(self, text: str) -> None:
         """One transaction of nft. OSError with what nft said."""
@@ -391,11 +424,6 @@ def _received(link: str) -> int:
         if name.strip() == link:
             return int(counts.split()[1])
     raise OSError(f"there is no interface {link}")
-
-
-def _default(dev: str, via: str, metric: int) -> Mapping[str, Any]:
-    everywhere = "::/0" if ":" in via else "0.0.0.0/0"
-    return {"do": "route", "dev": dev, "to": everywhere, "via": via, "metric": metric}
 
 
 def _both(chain: Chain, qube: Qube) -> tuple[Address, Address]:

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+from leaktests.mutants.locks import locks
 from leaktests.mutants.operators import diff, mutants
 from leaktests.mutants.rulefile import RuleFile, parse
 from netchain.resources import data_dir
@@ -29,8 +30,8 @@ def argued() -> dict[str, str]:
 
 def reasons(rules: Mapping[str, RuleFile]) -> dict[str, str]:
     """Those that hold for these files, too."""
-    found = {}
     ours = argued()
+    found = {lock.id: ours[lock.id] for lock in locks() if lock.id in ours}
     for role, file in rules.items():
         path = data_dir() / "firewall_rules" / f"{role}.nft"
         shipped = parse(role, path.read_text(encoding="utf-8"))

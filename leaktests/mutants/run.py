@@ -12,12 +12,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from leaktests.catalogue import probes
 from leaktests.mutants import equivalent, rulefile, worker
+from leaktests.mutants.locks import Lock
 from leaktests.mutants.observed import name_of
 from leaktests.mutants.operators import Mutant, diff, mutants
 from leaktests.mutants.rulefile import RuleFile
@@ -93,30 +94,31 @@ def files(directory: Path) -> dict[str, RuleFile]:
     return {role: rulefile.parse(role, text) for role, text in texts.items()}
 
 
-def run(
-    rules: Mapping[str, RuleFile], wanted: Iterable[Mutant], expected: Mapping[str, str],
-    progress: Progress,
-) -> Outcome:  # fmt: skip
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be tried, and what is expected of which."""
+
+    mutants: Sequence[Mutant]
+    locks: Sequence[Lock] = ()
+    expected: Mapping[str, str] = field(default_factory=dict)
+
+
+def run(rules: Mapping[str, RuleFile], wanted: Wanted, progress: Progress) -> Outcome:
     """Try the mutants."""
     start = time.monotonic()
-    by_role: dict[str, list[Mutant]] = {role: [] for role in rules}
-    for mutant in wanted:
-        by_role[mutant.role].append(mutant)
-    jobs = [
-        (role, chunk) for role, tried in by_role.items() for chunk in _chunks(tried)
-    ]  # fmt: skip
-    jobs.sort(key=lambda job: -len(rules[job[0]].lines))
     outcome = Outcome()
     found: dict[str, dict[str, Any]] = {}
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        for lines in pool.map(lambda job: _worker(rules[job[0]], job[1], progress), jobs):
+        for lines in pool.map(lambda job: _worker(job, progress), _jobs(rules, wanted)):
             _take_in(outcome, found, lines)
     reasons = equivalent.reasons(rules)
-    for role, tried in by_role.items():
-        outcome.verdicts += [
-            _verdict(rules[role], m, found.get(m.id), reasons, expected.get(m.id, ""))
-            for m in tried
-        ]
+    tried: list[tuple[str, str, tuple[str, ...]]] = [
+        (m.id, m.role, tuple(diff(rules[m.role].lines, m.edits))) for m in wanted.mutants
+    ]
+    tried += [(lock.id, lock.role, lock.diff) for lock in wanted.locks]
+    for name, role, changed in tried:
+        verdict = Verdict(name, role, UNTRIED, changed, expected=wanted.expected.get(name, ""))
+        outcome.verdicts.append(_judged(verdict, found.get(name), reasons))
     silent = {v.id for v in outcome.verdicts if v.verdict == EQUIVALENT}
     tried_ids = {v.id for v in outcome.verdicts}
     outcome.stale = sorted(name for name in reasons if name in tried_ids - silent)
@@ -125,13 +127,20 @@ def run(
     return outcome
 
 
-def _chunks(tried: Sequence[Mutant]) -> list[list[Mutant]]:
-    """Equal shares, each chain's mutants spread: some take longer than others."""
-    count = -(-len(tried) // _CHUNK)
-    return [list(tried[start::count]) for start in range(count)]
+def _jobs(rules: Mapping[str, RuleFile], wanted: Wanted) -> list[str]:
+    """What each worker reads, the longest first."""
+    jobs = []
+    for role, file in sorted(rules.items(), key=lambda item: -len(item[1].lines)):
+        tried = [mutant for mutant in wanted.mutants if mutant.role == role]
+        # Equal shares, each chain's mutants spread: some take longer than others.
+        count = -(-len(tried) // _CHUNK)
+        jobs += [worker.job(role, file.text, tried[start::count]) for start in range(count)]
+        held = [lock.id for lock in wanted.locks if lock.role == role]
+        jobs += [worker.lock_job(held)] if held else []
+    return jobs
 
 
-def _worker(file: RuleFile, chunk: list[Mutant], progress: Progress) -> list[dict[str, Any]]:
+def _worker(job: str, progress: Progress) -> list[dict[str, Any]]:
     """Run one; its lines, and one more with the reason when it ended early."""
     unshare = ["unshare", "--user", "--map-root-user", "--net", "--pid", "--fork", "--kill-child"]
     command = [*unshare, sys.executable, "-m", "leaktests.mutants.worker"]
@@ -142,13 +151,13 @@ def _worker(file: RuleFile, chunk: list[Mutant], progress: Progress) -> list[dic
     lines: list[dict[str, Any]] = []
     with process:
         assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(worker.job(file.role, file.text, chunk))
+        process.stdin.write(job)
         process.stdin.close()
         for line in process.stdout:
             lines.append(json.loads(line))
             progress(lines[-1].get("id", ""))
     if process.returncode:
-        lines.append({"error": f"{file.role}: the worker ended with {process.returncode}"})
+        lines.append({"error": f"a worker ended with {process.returncode}"})
     return lines
 
 
@@ -170,22 +179,20 @@ def _take_in(
             outcome.doubts += [f"{item['id']}: {doubt}" for doubt in item["doubts"]]
 
 
-def _verdict(
-    file: RuleFile, mutant: Mutant, item: Mapping[str, Any] | None, reasons: Mapping[str, str],
-    expected: str,
-) -> Verdict:  # fmt: skip
-    changed = tuple(diff(file.lines, mutant.edits))
+def _judged(
+    verdict: Verdict, item: Mapping[str, Any] | None, reasons: Mapping[str, str]
+) -> Verdict:
+    """With what the worker said of it."""
     if item is None:
-        return Verdict(mutant.id, mutant.role, UNTRIED, changed, expected=expected)
+        return verdict
     kind = DEAD if item["verdict"] == REFUSED else item["verdict"]
     detail = item["detail"]
     if kind == SILENT:
-        kind, detail = (
-            (EQUIVALENT, reasons[mutant.id]) if mutant.id in reasons else (MISSED, detail)
-        )
-    return Verdict(
-        mutant.id, mutant.role, kind, changed, tuple(item["probes"]), tuple(item["holders"]),
-        detail, expected,
+        argued = verdict.id in reasons
+        kind, detail = (EQUIVALENT, reasons[verdict.id]) if argued else (MISSED, detail)
+    return replace(
+        verdict, verdict=kind, probes=tuple(item["probes"]), holders=tuple(item["holders"]),
+        detail=detail,
     )  # fmt: skip
 
 
@@ -193,5 +200,5 @@ def every(rules: Mapping[str, RuleFile]) -> list[Mutant]:
     return [mutant for file in rules.values() for mutant in mutants(file)]
 
 
-__all__ = ["CAUGHT", "DEAD", "EQUIVALENT", "MISSED", "REDUNDANT", "Outcome", "Verdict", "every",
+__all__ = ["CAUGHT", "DEAD", "EQUIVALENT", "MISSED", "REDUNDANT", "Outcome", "Verdict", "Wanted", "every",
            "files", "run"]  # fmt: skip

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from leaktests.mutants import rulefile
+from leaktests.mutants.locks import locks, result
 from leaktests.mutants.operators import Mutant
 from leaktests.mutants.scenes import scenes
 from leaktests.mutants.trial import CAUGHT, DEAD, REDUNDANT, REFUSED, SILENT, Result, Trials
@@ -26,9 +27,18 @@ def job(role: str, text: str, mutants: list[Mutant]) -> str:
     return json.dumps({"role": role, "text": text, "mutants": edits})
 
 
+def lock_job(names: Sequence[str]) -> str:
+    """The same for locks."""
+    return json.dumps({"locks": list(names)})
+
+
 def work(message: dict[str, Any], say: Say) -> None:
     """Every mutant in every scene of its role until one notices it; the search for who else holds
     comes last, for what no scene has noticed."""
+    if "locks" in message:
+        for lock in (lock for lock in locks() if lock.id in message["locks"]):
+            say({"id": lock.id, **asdict(result(lock))})
+        return
     role = message["role"]
     file = rulefile.parse(role, message["text"])
     pending = {
@@ -43,10 +53,10 @@ def work(message: dict[str, Any], say: Say) -> None:
             trials = Trials(scene, file)
             _unedited(trials, say)
             for name, mutant in list(pending.items()):
-                result = stage(trials, mutant)
-                doubts[name] = (*doubts.get(name, ()), *result.doubts)
-                if result.verdict in (CAUGHT, DEAD, REDUNDANT, REFUSED):
-                    say({"id": name, **asdict(replace(result, doubts=doubts[name]))})
+                found = stage(trials, mutant)
+                doubts[name] = (*doubts.get(name, ()), *found.doubts)
+                if found.verdict in (CAUGHT, DEAD, REDUNDANT, REFUSED):
+                    say({"id": name, **asdict(replace(found, doubts=doubts[name]))})
                     del pending[name]
             _unedited(trials, say)
             trials.bench.close()
