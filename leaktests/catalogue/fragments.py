@@ -35,6 +35,11 @@ def _transport(aim: Aim) -> bytes:
     return aim.datagram(4444, aim.marker * 3)[20 if aim.version == 4 else 40 :]
 
 
+def _two(aim: Aim) -> list[Packet]:
+    data = _transport(aim)
+    return [_piece(aim, data[:16], 0, more=True), _piece(aim, data[16:], 16, more=False)]
+
+
 def _piece(aim: Aim, data: bytes, offset: int, more: bool) -> Packet:
     """A fragment of this shot's own datagram (by its identification); the offset is in bytes."""
     if aim.version == 4:
@@ -57,8 +62,7 @@ def later_only(aim: Aim) -> Packet:
 
 @topic.probe("F01", "a datagram in two fragments")
 def both(aim: Aim) -> list[Packet]:
-    data = _transport(aim)
-    return [_piece(aim, data[:16], 0, more=True), _piece(aim, data[16:], 16, more=False)]
+    return _two(aim)
 
 
 @topic.probe("F03", "a first fragment of eight bytes, the rest behind it")
@@ -161,7 +165,7 @@ _DOWN = "the qube at the end of the link does not answer it"
 @topic.probe("F01", "a datagram in two fragments, down the link", direction=Direction.DOWN,
              why_not=_DOWN)  # fmt: skip
 def both_down(aim: Aim) -> list[Packet]:
-    return both(aim)
+    return _two(aim)
 
 
 @topic.probe("F08", "options, down the link", families=(4,), direction=Direction.DOWN,
@@ -204,9 +208,7 @@ def as_neighbour(aim: Aim) -> list[bytes]:
     return [_with_ttl_255(packet) for packet in aim.all_three(dst=peer)]
 
 
-@topic.probe(
-    "F13", "hop limit 255, down the link", direction=Direction.DOWN, why_not=_AS_NEIGHBOUR
-)
+@topic.probe("F13", "hop limit 255, down the link", direction=Direction.DOWN, why_not=_AS_NEIGHBOUR)
 def as_neighbour_down(aim: Aim) -> list[bytes]:
     return [_with_ttl_255(packet) for packet in aim.all_three()]
 

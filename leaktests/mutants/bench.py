@@ -1,10 +1,7 @@
 """One qube under its rules, alone in a namespace, every link of it held by us.
 
 Theory of operation: this process is root of a user namespace and stands in the qube's network
-namespace; the far ends of the qube's links are bare veth ends in another one. Wiring, addresses and
-MACs are the real ones (`backends/netns/wiring.py`), the kernel's own locks are open (`WEAK`) and
-the routes hostile (`Way`), so that what holds here is held by the rules alone. Nobody else is there:
-no program, no neighbour, no timer that sends.
+namespace (`plugged`). Nobody else is there: no program, no neighbour, no timer that sends.
 
 No waiting for silence: a marker frame follows what was sent in through the same link, and when the
 qube has it, everything before it was dealt with; then a marker leaves by each link, and what is
@@ -15,83 +12,28 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
-import subprocess
-import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Any
 
+from leaktests.mutants.plugged import WEAK, Plugged
 from leaktests.mutants.scenes import Scene
-from netchain.backends.base import Tunnel
-from netchain.backends.netns import syscalls, wiring
-from netchain.backends.netns.netlink import Netlink, own_netns, veth
-from netchain.backends.netns.rules import RuleLoader
-from netchain.model import addressing
 from netchain.model.addressing import (
     CLIENT_MAC,
-    GROUP_UPLINK,
     NETVM_MAC,
-    TUNNEL,
     UPLINK,
 )
-from netchain.model.chain import Address, Chain, Qube
 from netchain.nft.sets import VPN_MARK
 from netchain.wire import build
 from netchain.wire.packet_socket import take_drops
 
-STRAY = "stray0"
-WEAK: Mapping[str, int] = {
-    "net/ipv4/ip_forward": 1,
-    "net/ipv4/conf/all/rp_filter": 0,
-    "net/ipv4/conf/default/rp_filter": 0,
-    "net/ipv4/conf/all/accept_source_route": 1,
-    "net/ipv4/conf/default/accept_source_route": 1,
-    "net/ipv4/conf/all/arp_ignore": 1,
-    "net/ipv4/conf/all/send_redirects": 0,
-    "net/ipv4/conf/default/send_redirects": 0,
-    "net/ipv6/conf/all/forwarding": 1,
-    "net/ipv6/conf/default/forwarding": 1,
-    "net/ipv6/conf/default/accept_source_route": 1,
-    "net/ipv6/conf/default/dad_transmits": 0,
-    "net/ipv6/conf/default/addr_gen_mode": 1,
-    "net/ipv6/conf/default/router_solicitations": 0,
-}
-QUIET: Mapping[str, int] = {
-    "net/ipv4/icmp_ratelimit": 0,
-    "net/ipv4/icmp_msgs_per_sec": 1000000,
-    "net/ipv4/icmp_msgs_burst": 1000000,
-    "net/ipv6/icmp/ratelimit": 0,
-    "net/ipv6/conf/default/mldv1_unsolicited_report_interval": 1,
-    "net/ipv6/conf/default/mldv2_unsolicited_report_interval": 1,
-    "net/netfilter/nf_conntrack_tcp_be_liberal": 1,
-    "net/netfilter/nf_conntrack_udp_timeout": 600,
-    "net/netfilter/nf_conntrack_udp_timeout_stream": 600,
-    "net/netfilter/nf_conntrack_icmp_timeout": 600,
-    "net/netfilter/nf_conntrack_icmpv6_timeout": 600,
-}
-"""So that verdicts depend on no clock; what this kernel does not have is left out."""
-_NOBODY = IPv6Address("::")
-_UPLINK_MTU = 1400  # so that there are packets that are too big for it
-_ROUTER6 = "fe80::2"
-_ALL, _MARKER = 0x0003, 0x88B5  # ETH_P_ALL; IEEE 802 local experimental ethertype 1
 _SOL_PACKET, _QDISC_BYPASS = 263, 20  # linux/if_packet.h
-_NETFILTER, _CT_DELETE = 12, 0x0102  # NETLINK_NETFILTER; NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE
 _BURST, _HELD_BYTES, _TIMEOUT_S = 32, 8 << 20, 20.0
+_NOBODY = IPv6Address("::")
 _HEARD = ((4, 1), (4, 6), (4, 17), (6, 58), (6, 6), (6, 17))
 """Family and protocol of what is delivered: a raw socket gets a copy behind the input hook."""
-
-
-class Way(StrEnum):
-    """Where the default route leads, before any other."""
-
-    NORMAL = "normal"
-    UPLINK = "uplink"  # also to the clients: their routes are lost
-    STRAY = "stray"
+_ALL, _MARKER = 0x0003, 0x88B5  # ETH_P_ALL; IEEE 802 local experimental ethertype 1
 
 
 @dataclass(frozen=True)
@@ -102,198 +44,34 @@ class Own:
     marked: bool
 
 
-class Bench:
-    """The qube of a scene, wired, without rules; a context manager."""
+class Bench(Plugged):
+    """The qube of a scene with our sockets on its links."""
 
     def __init__(
         self, scene: Scene, sysctls: Mapping[str, int] = WEAK, *, hostile: bool = True
     ) -> None:
-        """`hostile` adds a default route to every interface, behind the real ones."""
-        self.scene, self.chain, self.me = scene, scene.chain, scene.qube
-        cpus = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cpus[os.getppid() % len(cpus)]})
-        self._home = own_netns()
-        syscalls.unshare(syscalls.CLONE_NEWNET)
-        self._far_ns = own_netns()
-        syscalls.unshare(syscalls.CLONE_NEWNET)
-        self._ns = own_netns()
-        self.rules = RuleLoader()
-        self._netlink, self._far_netlink = Netlink(self._ns), Netlink(self._far_ns)
-        for path, value in {**QUIET, **sysctls}.items():
-            target = Path("/proc/sys", path)
-            if target.exists():
-                target.write_text(str(value))
-        self.vifs: dict[str, Qube] = {
-            addressing.downstream_interface(self.chain, client.name): client
-            for client in self.chain.clients(self.me.name)
-        }
-        self._index: dict[str, int] = {"lo": 1}
-        self._netlink.apply([{"do": "link", "index": 1}])
-        self._near: dict[str, socket.socket] = {}
-        self._far: dict[str, socket.socket] = {}
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        super().__init__(scene, sysctls, hostile=hostile)
+        sockets = {name: self._packet_socket(f"f-{name}", _ALL, far=True) for name in self.links}
+        self._far: dict[str, socket.socket] = sockets
+        self._near = {name: self._packet_socket(name, _MARKER, far=False) for name in self.links}
         self._own: dict[tuple[Own, int], socket.socket] = {}
-        self._markers = 0
-        self._way: Way | None = None
-        self._plug(hostile)
         self._raw = {what: _raw(*what) for what in _HEARD}
-        self.captured: dict[str, list[bytes]] = {name: [] for name in self._far}
+        self._markers = 0
+        self.captured: dict[str, list[bytes]] = {name: [] for name in self.links}
         self.delivered: list[bytes] = []
 
     def close(self) -> None:
-        self.rules.close()
-        every = [*self._near.values(), *self._far.values(), *self._own.values(), *self._raw.values()]
-        for sock in every:
-            sock.close()
-        self._netlink.close()
-        self._far_netlink.close()
-        syscalls.setns(self._home, syscalls.CLONE_NEWNET)
-        for fd in (self._ns, self._far_ns, self._home):
-            os.close(fd)
-
-    @property
-    def links(self) -> tuple[str, ...]:
-        return tuple(self._far)
-
-    def _plug(self, hostile: bool) -> None:
-        tunnel = self.me.vpn is not None
-        names = [UPLINK, *self.vifs, *([TUNNEL] if tunnel else []), STRAY]
-        for name in names:
-            self._veth(name)
-        net = self.me.netvm is None
-        ends = list(
-            wiring.uplink_ends(self.chain)[0] if net else wiring.client_end(self.chain, self.me)
-        )
-        for client in self.vifs.values():  # their routes are `way`'s
-            ends += [c for c in wiring.netvm_end(self.chain, client) if c["do"] != "route"]
-        if self.me.vpn is not None and self.me.vpn.settings is not None:
-            vpn = self.me.vpn.settings
-            ends = [*ends, *wiring.tunnel(Tunnel(TUNNEL, vpn.addresses, vpn.mtu))]
-        self.apply(ends)
-        self.apply([{"do": "link", "dev": STRAY, "group": 0}])
-        self.apply([{"do": "link", "dev": UPLINK, "group": GROUP_UPLINK, "mtu": _UPLINK_MTU}])
-        self.apply({"do": "neigh", "dev": vif, "address": _ROUTER6, "mac": CLIENT_MAC}
-                   for vif in self.vifs)  # fmt: skip
-        if hostile:
-            for number, dev in enumerate(names, 1000):
-                self.apply(self.default(dev, via, number) for via in self.via(dev))
-            self.way(Way.NORMAL)
-        else:
-            self.apply(self._to_clients(lost=False))
-        self._await_addresses(sum(c["do"] == "addr" and ":" in c["address"] for c in ends))
-        for name in names:
-            self._far[name] = self._packet_socket(f"f-{name}", _ALL, self._far_ns)
-            self._near[name] = self._packet_socket(name, _MARKER, self._ns)
-
-    def _veth(self, name: str) -> None:
-        """The interface, and its far end, which answers nothing by itself."""
-        number = 10 + len(self._index)
-        self._index[name] = number
-        mac, far = (CLIENT_MAC, NETVM_MAC) if name == UPLINK else (NETVM_MAC, CLIENT_MAC)
-        one = {"name": f"f-{name}", "mac": far, "netns": self._far_ns, "index": number}
-        other = {"name": name, "mac": mac, "netns": self._ns, "index": number}
-        self._far_netlink.apply([veth(one, other)])
-        with _within(self._far_ns, self._ns):
-            Path(f"/proc/sys/net/ipv6/conf/f-{name}/disable_ipv6").write_text("1")
-            _ip("link", "set", f"f-{name}", "arp", "off")
-        self._far_netlink.apply([{"do": "link", "index": number}])
-        for table in ("arp_cache", "ndisc_cache"):  # the kernel asks nobody, at no time
-            asks = ("mcast_probes", "0", "ucast_probes", "0", "app_probes", "0")
-            _ip("ntable", "change", "name", table, "dev", name, *asks)
-        if name in (TUNNEL, STRAY):
-            _ip("link", "set", name, "arp", "off")
-
-    def _await_addresses(self, count: int) -> None:
-        """An IPv6 address is usable when the kernel's work queue has made its local route."""
-        deadline = time.monotonic() + _TIMEOUT_S
-        words = ("-6", "route", "show", "type", "local", "table", "local")
-        while len(_ip(*words).splitlines()) < count + 1:  # and loopback's
-            if time.monotonic() > deadline:
-                raise TimeoutError("the qube's IPv6 addresses do not become usable")
-
-    def apply(self, changes: Iterable[Mapping[str, Any]]) -> None:
-        """Changes of wiring, by the name of the interface."""
-        self._netlink.apply(
-            {**{k: v for k, v in c.items() if k != "dev"}, "index": self._index[c["dev"]]}
-            if "dev" in c
-            else c
-            for c in changes
-        )
-
-    def via(self, dev: str) -> tuple[str, str]:
-        """Somebody at the far end of the interface, IPv4 and IPv6."""
-        if dev in self.vifs:
-            near: tuple[Address | None, ...] = _both(self.chain, self.vifs[dev])
-        elif dev != UPLINK:
-            near = ip_address("169.254.0.1"), ip_address("fe80::1")
-        elif self.me.netvm is not None:
-            near = _both(self.chain, self.chain[self.me.netvm])
-        else:
-            assert self.chain.wan is not None
-            near = self.chain.wan.gateway4, self.chain.wan.gateway6
-        return str(near[0]), str(near[1])
-
-    def way(self, way: Way) -> None:
-        """Turn the routes."""
-        if way is self._way:
-            return
-        self._way = way
-        normal = TUNNEL if TUNNEL in self._index else UPLINK
-        self.turn({Way.NORMAL: normal, Way.UPLINK: UPLINK, Way.STRAY: STRAY}[way])
-        self.apply(self._to_clients(lost=way is Way.UPLINK))
-
-    def turn(self, dev: str) -> None:
-        """The default routes lead out of the interface."""
-        self.apply(self.default(dev, via, 1) for via in self.via(dev))
-
-    def _to_clients(self, *, lost: bool) -> Iterator[Mapping[str, Any]]:
-        for vif, client in self.vifs.items():
-            dev = UPLINK if lost else vif
-            for behind in addressing.senders_behind(self.chain, client):
-                # Always with a gateway: the kernel replaces an IPv6 route only by one of its kind.
-                near = str(addressing.address4(self.chain, client.name)), _ROUTER6
-                ends = _both(self.chain, behind), self.via(UPLINK) if lost else near
-                for to, via in zip(*ends, strict=True):
-                    yield {"do": "route", "dev": dev, "to": _host(to), "via": via, "metric": 1}
-
-    @staticmethod
-    def default(dev: str, via: str, metric: int) -> Mapping[str, Any]:
-        """A default route, of the family of its gateway."""
-        everywhere = "::/0" if ":" in via else "0.0.0.0/0"
-        return {"do": "route", "dev": dev, "to": everywhere, "via": via, "metric": metric}
-
-    def source4(self, dev: str) -> IPv4Address:
-        """The qube's own address on the uplink, or elsewhere."""
-        wan = self.chain.wan
-        if dev == UPLINK and self.me.netvm is None and wan is not None:
-            return wan.address4
-        return addressing.address4(self.chain, self.me.name)
-
-    def ip(self, *words: str) -> str:
-        """What `ip` says in the qube. CalledProcessError when it refuses."""
-        return _ip(*words)
+        for held in (self._near, self._far, self._own, self._raw):
+            for sock in held.values():
+                sock.close()
+        super().close()
 
     def cut(self, link: str) -> None:
         """Take a link down; nothing can be sent or captured there any more."""
-        _ip("link", "set", link, "down")
+        self.ip("link", "set", link, "down")
         for held in (self._far, self._near):
             held.pop(link).close()
-
-    def load(self, text: str) -> None:
-        """One transaction of nft. OSError with what nft said."""
-        self.rules.run(self._ns, text)
-
-    def listing(self) -> str:
-        """`nft -j list ruleset` with counters."""
-        return self.rules.run(self._ns, "list ruleset", json=True, counters=True)
-
-    def forget_flows(self) -> None:
-        """Empty the table of flows (ctnetlink's DELETE without a filter)."""
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETFILTER) as sock:
-            sock.bind((0, 0))
-            sock.send(struct.pack("=IHHIIBBH", 20, _CT_DELETE, 5, 1, 0, 0, 0, 0))
-            error = struct.unpack_from("=i", sock.recv(4096), 16)[0]
-        if error:
-            raise OSError(-error, f"flows cannot be forgotten: {os.strerror(-error)}")
 
     def send(self, link: str, frames: Iterable[bytes]) -> int:
         """Frames in through a link, from its far end; how many the qube did not get."""
@@ -379,8 +157,8 @@ class Bench:
             receiver.setblocking(False)
         return frames
 
-    def _packet_socket(self, name: str, protocol: int, where: int) -> socket.socket:
-        with _within(where, self._ns):
+    def _packet_socket(self, name: str, protocol: int, *, far: bool) -> socket.socket:
+        with self.within(far):
             sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _HELD_BYTES)
             # A new veth end has no queue until the kernel's link watch comes round: send past it.
@@ -424,24 +202,3 @@ def _received(link: str) -> int:
         if name.strip() == link:
             return int(counts.split()[1])
     raise OSError(f"there is no interface {link}")
-
-
-def _both(chain: Chain, qube: Qube) -> tuple[Address, Address]:
-    return addressing.address4(chain, qube.name), addressing.address6(chain, qube.name)
-
-
-def _host(address: Address) -> str:
-    return f"{address}/{address.max_prefixlen}"
-
-
-def _ip(*words: str) -> str:
-    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
-
-
-@contextmanager
-def _within(there: int, back: int) -> Iterator[None]:
-    syscalls.setns(there, syscalls.CLONE_NEWNET)
-    try:
-        yield
-    finally:
-        syscalls.setns(back, syscalls.CLONE_NEWNET)

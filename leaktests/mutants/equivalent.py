@@ -1,4 +1,4 @@
-"""The mutants that change nothing that anybody could notice, each with the reason (equivalent.toml).
+"""The mutants that change nothing that anybody could notice, with reasons (equivalent.toml).
 
 A reason is argued for one edit of one rule as it stands in our files. For other rule files it
 counts only where the edit reads the same there.

@@ -1,12 +1,12 @@
 """A list of further edits (`--mutants FILE`): TOML, one table `[[mutant]]` an edit.
 
-    [[mutant]]
-    name = "anybody-to-the-uplink"
-    role = "vpn-proxy"
-    text = "2 . 3 : jump into_tunnel"       # a part of one line of the role's file; or
-    # line = 117                            # the line's number, from 1
-    replacement = "2 . 1 : accept"          # for that part (with `line`: the line); "" deletes it
-    expect = "caught"                       # or dead, redundant, equivalent; may be left out
+[[mutant]]
+name = "anybody-to-the-uplink"
+role = "vpn-proxy"
+text = "2 . 3 : jump into_tunnel"       # a part of one line of the role's file; or
+# line = 117                            # the line's number, from 1
+replacement = "2 . 1 : accept"          # for that part (with `line`: the line); "" deletes it
+expect = "caught"                       # or dead, redundant, equivalent; may be left out
 """
 
 from __future__ import annotations

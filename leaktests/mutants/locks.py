@@ -17,7 +17,8 @@ from scapy.layers.inet6 import ICMPv6ND_NS, ICMPv6ND_RA, IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 
-from leaktests.mutants.bench import Bench, Way
+from leaktests.mutants.bench import Bench
+from leaktests.mutants.plugged import Way
 from leaktests.mutants.scenes import Scene, scenes
 from leaktests.mutants.traffic import WEB
 from leaktests.mutants.trial import CAUGHT, OPEN, SILENT, Result

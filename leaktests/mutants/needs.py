@@ -29,7 +29,8 @@ _TCP, _UDP = 6, 17
 _ERRORS = {4: ((3, 1), (3, 4), (11, 0), (12, 0)), 6: ((1, 0), (2, 0), (3, 0), (4, 0))}
 _REQUEST = {4: 13, 6: 139}  # timestamp, node information: requests that are no ping
 _RESET_AND_ACK = 0x14
-_MSS_1460, _TOO_LONG = b"\x02\x04\x05\xb4", 1460
+_MSS_1460 = b"\x02\x04\x05\xb4"
+_FITTING: dict[int, int] = {4: 1380, 6: 1360}  # of a tunnel of 1420
 
 
 def of(scene: Scene, bench: Bench) -> Needs:
@@ -87,9 +88,7 @@ class _Tried:
         come back. `out` is an interface."""
         name = f"{decode(_ether(packet)).protocol} {_text(packet)} from {link}"
         seen = self._through(link, packet)[out]
-        yield f"{name} goes out", bool(seen) and (
-            source is None or seen[0].source == source.packed
-        )
+        yield f"{name} goes out", bool(seen) and (source is None or seen[0].source == source.packed)
         if not seen:
             return
         back = self._through(out, _answer(seen[0]))[link]
@@ -116,8 +115,9 @@ class _Tried:
             group = ip_address(b"\xff\x02" + bytes(9) + b"\x01\xff" + near.packed[-3:])
             for to in (near, group):
                 seen = self._through(link, _neighbour(135, far, to, near))[link]
-                yield f"a neighbour on {link} that asks {to} is answered", any(
-                    f.icmp_type == 136 for f in seen
+                yield (
+                    f"a neighbour on {link} that asks {to} is answered",
+                    any(f.icmp_type == 136 for f in seen),
                 )
             seen = self._own(link, _neighbour(135, near, far, far))[link]
             yield f"a neighbour on {link} is asked", any(f.icmp_type == 135 for f in seen)
@@ -184,8 +184,9 @@ class _Tried:
                 syn = build.tcp(source, to, _PORT, port, "S", _NUMBERS)
                 seen = self._through(vif, syn)
                 refused = [f for f in seen[vif] if f.tcp_flags == _RESET_AND_ACK]
-                yield f"TCP to {to}:{port} from {vif} is answered", any(
-                    f.source == to.packed and f.sport == port for f in refused
+                yield (
+                    f"TCP to {to}:{port} from {vif} is answered",
+                    any(f.source == to.packed and f.sport == port for f in refused),
                 )
             question = build.udp(source, own4, _PORT, 53, b"name")
             told = self._through(vif, question)[vif]
@@ -221,7 +222,9 @@ class _Tried:
     def vpn_proxy(self) -> Needs:
         vpn = self._me.vpn
         assert vpn is not None and vpn.settings is not None
-        inside = {address.version: address for address in vpn.settings.addresses}
+        inside: dict[int, Address] = {
+            address.version: address for address in vpn.settings.addresses
+        }
         for vif, client in self._bench.vifs.items():
             for packet in _wanted(self._chain, client):
                 yield from self._goes(vif, packet, TUNNEL, inside[_version(packet)])
@@ -241,12 +244,13 @@ class _Tried:
             for packet in (build.udp(source, asked, _PORT + 2, 53, b"name"),
                            build.tcp(source, asked, _PORT + 2, 53, "S", _NUMBERS)):  # fmt: skip
                 seen = self._through(vif, packet)[TUNNEL]
-                yield f"IPv{version} names of {vif} are asked of the VPN's resolver", any(
-                    f.destination == resolver.packed for f in seen
+                yield (
+                    f"IPv{version} names of {vif} are asked of the VPN's resolver",
+                    any(f.destination == resolver.packed for f in seen),
                 )
 
     def _fits(self, vif: str, client: Qube) -> Needs:
-        for version, most in ((4, 1380), (6, 1360)):
+        for version, most in _FITTING.items():
             source = _of(self._chain, client, version)
             syn = build.tcp(source, WEB[version], _PORT + 3, 443, "S", _NUMBERS, b"", _MSS_1460)
             self._bench.send(vif, [self._bench.framed(vif, syn)])
@@ -263,8 +267,9 @@ class _Tried:
                 packet = bytearray(_not_fragmented(bytes(packet)))
             seen = self._through(vif, bytes(packet))[vif]
             kinds = {(f.icmp_type, f.icmp_code) for f in seen}
-            yield f"what is too big over IPv{version} is told on {vif}", bool(
-                kinds & {(3, 4), (2, 0)}
+            yield (
+                f"what is too big over IPv{version} is told on {vif}",
+                bool(kinds & {(3, 4), (2, 0)}),
             )
 
     def passes_on(self) -> Needs:

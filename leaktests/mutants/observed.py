@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from leaktests.engine.probe import Probe
 from leaktests.engine.shot import Markers, Shot
-from leaktests.mutants.bench import STRAY
+from leaktests.mutants.plugged import STRAY
 from leaktests.mutants.scenes import BLOCKED, Scene
 from leaktests.mutants.traffic import USUAL, OldFlow, Sender, Volley
 from netchain.model.addressing import TUNNEL, UPLINK, address4, address6, downstream_interface
@@ -68,13 +68,13 @@ class Judge:
         self._by_number = {
             markers.of(shot.marker): shot for volley in volleys for shot in volley.shots
         }
-        ready = {qube.name: QubeState.READY for qube in scene.chain.qubes}
+        ready: dict[str, QubeState] = {qube.name: QubeState.READY for qube in scene.chain.qubes}
         if scene.role == BLOCKED:
             ready[scene.qube.name] = QubeState.BLOCKED
         self._open = dict(self._patterns(ready))
         self._still = dict(self._open)
         if scene.role in (Role.VPN_PROXY, Role.TOR_GATEWAY, Role.WORKSTATION):
-            still = {**ready, scene.qube.name: QubeState.BLOCKED}
+            still: dict[str, QubeState] = {**ready, scene.qube.name: QubeState.BLOCKED}
             self._still[UPLINK] = dict(self._patterns(still))[UPLINK]
         self._everything = tuple(_ANYTHING)
         self._ends = dict(_own_ends(scene))
@@ -168,8 +168,11 @@ class Judge:
         """Told to a verified source before any rule looked at its packet: also about a packet that
         would not have passed."""
         what = (flow.icmp_type, flow.icmp_code) if flow.protocol == _ICMP else (flow.icmp_type, 0)
-        return self._scene.role in _FORWARDING and what == (3, 4) if flow.protocol == _ICMP else (
-            self._scene.role in _FORWARDING and flow.protocol == _ICMP6 and what == (2, 0))
+        return (
+            self._scene.role in _FORWARDING and what == (3, 4)
+            if flow.protocol == _ICMP
+            else (self._scene.role in _FORWARDING and flow.protocol == _ICMP6 and what == (2, 0))
+        )
 
     def _own_ndp(self, link: str, frame: bytes) -> bool:
         """What a program of the qube makes up in the qube's own name ends at the next one."""

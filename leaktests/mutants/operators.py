@@ -58,7 +58,7 @@ def mutants(file: RuleFile) -> list[Mutant]:
     """Every mutant of the file, in its order; those that change nothing are left out."""
     found: dict[str, Mutant] = {}
     for chain in file.chains:
-        for where, what, edits in _of_chain(file, chain):
+        for where, what, edits in _of_chain(chain):
             changed = {n: text for n, text in edits.items() if file.lines[n] != text}
             name = f"{file.role}:{where}:{what}"
             if changed and name not in found:
@@ -69,7 +69,7 @@ def mutants(file: RuleFile) -> list[Mutant]:
 _Found = Iterator[tuple[str, str, Edits]]
 
 
-def _of_chain(file: RuleFile, chain: Chain) -> _Found:
+def _of_chain(chain: Chain) -> _Found:
     base = chain.base
     if base is not None and base.kind == "filter":
         where = f"{chain.name}.policy"
@@ -91,7 +91,9 @@ def _of_chain(file: RuleFile, chain: Chain) -> _Found:
 
 def opened(rule: Rule) -> str:
     """The rule's line when it lets pass what it stopped."""
-    return re.sub(r"\b(drop|reject(?: with \w+ type [\w-]+)?)(?=$|\s*comment )", "accept", rule.text)
+    return re.sub(
+        r"\b(drop|reject(?: with \w+ type [\w-]+)?)(?=$|\s*comment )", "accept", rule.text
+    )
 
 
 def _of_rule(rule: Rule) -> Iterator[tuple[str, str | None]]:

@@ -21,7 +21,9 @@ _SELECTOR = (
     r"|meta (?:l4proto|nfproto|mark|skuid)|ct (?:state|direction|status))"
 )
 _VALUE = r"(?:\{[^}]*\}|@\w+|\"[^\"]*\"|[\w:./,-]+)"
-_MATCH = re.compile(rf"(?P<left>{_SELECTOR}(?: \. {_SELECTOR})*) (?:(?P<op>!=|==) )?(?P<right>{_VALUE})")
+_MATCH = re.compile(
+    rf"(?P<left>{_SELECTOR}(?: \. {_SELECTOR})*) (?:(?P<op>!=|==) )?(?P<right>{_VALUE})"
+)
 _VMAP = re.compile(rf"(?P<key>{_SELECTOR}(?: \. {_SELECTOR})*) vmap \{{(?P<entries>[^}}]*)\}}")
 _VERDICT = re.compile(r"\b(accept|drop|reject(?: with [\w-]+(?: type)? [\w-]+)?)$")
 
@@ -136,7 +138,8 @@ def parse(role: str, text: str) -> RuleFile:
 
 
 def _chain(name: str, lines: tuple[str, ...], start: int, end: int) -> Chain:
-    base, rules = None, []
+    base: Base | None = None
+    rules: list[Rule] = []
     for number in range(start + 1, end):
         text = lines[number].strip()
         hook = _HOOK.search(text)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from leaktests.catalogue import probes
@@ -26,7 +27,7 @@ from leaktests.mutants.scenes import scenes
 from leaktests.mutants.trial import CAUGHT, DEAD, REDUNDANT, REFUSED, SILENT
 
 EQUIVALENT, MISSED, UNTRIED = "equivalent", "missed", "untried"
-_CHUNK = 48
+_CHUNK = 16
 Progress = Callable[[str], None]
 
 
@@ -108,10 +109,15 @@ def run(rules: Mapping[str, RuleFile], wanted: Wanted, progress: Progress) -> Ou
     start = time.monotonic()
     outcome = Outcome()
     found: dict[str, dict[str, Any]] = {}
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        for lines in pool.map(lambda job: _worker(job, progress), _jobs(rules, wanted)):
-            _take_in(outcome, found, lines)
     reasons = equivalent.reasons(rules)
+    free = SimpleQueue[int]()
+    for cpu in os.sched_getaffinity(0):
+        free.put(cpu)
+    with ThreadPoolExecutor(max_workers=free.qsize()) as pool:
+        for lines in pool.map(
+            lambda job: _worker(job, free, progress), _jobs(rules, wanted, reasons)
+        ):
+            _take_in(outcome, found, lines)
     tried: list[tuple[str, str, tuple[str, ...]]] = [
         (m.id, m.role, tuple(diff(rules[m.role].lines, m.edits))) for m in wanted.mutants
     ]
@@ -127,26 +133,38 @@ def run(rules: Mapping[str, RuleFile], wanted: Wanted, progress: Progress) -> Ou
     return outcome
 
 
-def _jobs(rules: Mapping[str, RuleFile], wanted: Wanted) -> list[str]:
+def _jobs(rules: Mapping[str, RuleFile], wanted: Wanted, reasons: Mapping[str, str]) -> list[str]:
     """What each worker reads, the longest first."""
     jobs = []
     for role, file in sorted(rules.items(), key=lambda item: -len(item[1].lines)):
         tried = [mutant for mutant in wanted.mutants if mutant.role == role]
-        # Equal shares, each chain's mutants spread: some take longer than others.
-        count = -(-len(tried) // _CHUNK)
-        jobs += [worker.job(role, file.text, tried[start::count]) for start in range(count)]
+        # Equal shares, each chain's mutants spread: some take longer than others, and what was
+        # found of one helps with the next.
+        count = min(-(-len(tried) // _CHUNK), os.cpu_count() or 1)
+        shares = [tried[start::count] for start in range(count)]
+        jobs += [worker.job(role, file.text, share, reasons) for share in shares]
         held = [lock.id for lock in wanted.locks if lock.role == role]
         jobs += [worker.lock_job(held)] if held else []
     return jobs
 
 
-def _worker(job: str, progress: Progress) -> list[dict[str, Any]]:
-    """Run one; its lines, and one more with the reason when it ended early."""
+def _worker(job: str, free: SimpleQueue[int], progress: Progress) -> list[dict[str, Any]]:
+    """Run one on a processor of its own; its lines, and one more with the reason when it ended
+    early."""
+    cpu = free.get()
+    try:
+        return _worked(job, cpu, progress)
+    finally:
+        free.put(cpu)
+
+
+def _worked(job: str, cpu: int, progress: Progress) -> list[dict[str, Any]]:
     unshare = ["unshare", "--user", "--map-root-user", "--net", "--pid", "--fork", "--kill-child"]
     command = [*unshare, sys.executable, "-m", "leaktests.mutants.worker"]
     process = subprocess.Popen(
         command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        preexec_fn=lambda: os.sched_setaffinity(0, {cpu}),
     )  # fmt: skip
     lines: list[dict[str, Any]] = []
     with process:

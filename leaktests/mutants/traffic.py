@@ -16,7 +16,8 @@ from ipaddress import ip_address
 from leaktests.catalogue import probes
 from leaktests.engine.place import Place, places
 from leaktests.engine.shot import Markers, Shot, shots
-from leaktests.mutants.bench import STRAY, Own
+from leaktests.mutants.bench import Own
+from leaktests.mutants.plugged import STRAY
 from leaktests.mutants.scenes import BLOCKED, Scene
 from netchain.model.addressing import (
     CLIENT_MAC,
@@ -28,11 +29,13 @@ from netchain.model.addressing import (
     downstream_interface,
 )
 from netchain.model.allowed import Direction, Link, tunnels
-from netchain.model.chain import Address, Role
+from netchain.model.chain import Address, Chain, Role
 from netchain.wire import build
 
 SEED = 1
-WEB = {4: ip_address("203.0.113.80"), 6: ip_address("2001:db8:80::80")}
+WEB: dict[int, Address] = {
+    4: ip_address("203.0.113.80"), 6: ip_address("2001:db8:80::80"),
+}  # fmt: skip
 ERRORS = {4: (3, 11, 12, 4, 5), 6: (1, 2, 3, 4, 100)}
 """ICMP errors of every kind that conntrack knows, the usual ones first; 4 is source quench, 5 a
 redirect, 100 for experiments (RFC 4443)."""
@@ -207,11 +210,10 @@ def _hosts(scene: Scene) -> Iterator[tuple[str, dict[int, Address]]]:
     """Somebody at each end: whom the role knows where it knows one."""
     chain, me = scene.chain, scene.qube
     wan = chain.wan
-    own: tuple[Address | None, ...] = (address4(chain, me.name), address6(chain, me.name))
-    if me.netvm is None and wan is not None:
-        own = wan.address4, wan.address6
-    assert own[0] is not None and own[1] is not None
-    yield "", {4: own[0], 6: own[1]}
+    if me.netvm is None and wan is not None and wan.address6 is not None:
+        yield "", {4: wan.address4, 6: wan.address6}
+    else:
+        yield "", _both(chain, me.name)
     web = dict(WEB)
     for qube in (me, *chain.clients(me.name)):
         if qube.vpn is not None and qube.vpn.settings is not None:
@@ -219,13 +221,16 @@ def _hosts(scene: Scene) -> Iterator[tuple[str, dict[int, Address]]]:
     if 0 in web:
         web[web[0].version] = web[0]
     if scene.role == Role.WORKSTATION and me.netvm is not None:
-        web = {4: address4(chain, me.netvm), 6: address6(chain, me.netvm)}
+        web = _both(chain, me.netvm)
     yield UPLINK, web
     if me.vpn is not None:
         yield TUNNEL, dict(WEB)
     for client in chain.clients(me.name):
-        there = {4: address4(chain, client.name), 6: address6(chain, client.name)}
-        yield downstream_interface(chain, client.name), there
+        yield downstream_interface(chain, client.name), _both(chain, client.name)
+
+
+def _both(chain: Chain, name: str) -> dict[int, Address]:
+    return {4: address4(chain, name), 6: address6(chain, name)}
 
 
 def _udp(

@@ -1,9 +1,7 @@
-"""One mutant on one bench: what got through, what still works, and who holds in its stead.
+"""One mutant on one bench: what gets through, and what is needed and does not.
 
-A mutant that lets something through is caught. One that lets nothing through but a flow that the
-role is for neither is dead. Of the rest it is asked who holds: the rules that stopped more packets
-than before (by their counters) are opened, too, again and again. When something gets through that
-the opened rules alone do not let through, the mutant is redundant: it and those rules each hold it.
+A mutant that lets something through is caught. One that lets nothing through but not a flow that
+the role is for, either, is dead. Who holds where neither is seen, `holders` finds.
 """
 
 from __future__ import annotations
@@ -15,10 +13,11 @@ from functools import cached_property
 
 from leaktests.engine.shot import Markers
 from leaktests.mutants import needs, rulefile
-from leaktests.mutants.bench import Bench, Own, Way
+from leaktests.mutants.bench import Bench, Own
 from leaktests.mutants.observed import Breach, Judge
-from leaktests.mutants.operators import Edits, Mutant, apply, opened
-from leaktests.mutants.rulefile import Rule, RuleFile
+from leaktests.mutants.operators import Edits, Mutant, apply
+from leaktests.mutants.plugged import Way
+from leaktests.mutants.rulefile import RuleFile
 from leaktests.mutants.scenes import BLOCKED, Scene
 from leaktests.mutants.traffic import SEED, OldFlow, Volley, old_flows, volleys
 from netchain.nft import ruleset
@@ -40,12 +39,6 @@ table {TABLE} {{
 """
 """Everything passes, flows are tracked; the kernel does not refuse what no program waits for."""
 UNBLOCKED = f"table {BLOCKED_TABLE}\ndelete table {BLOCKED_TABLE}\n"
-_DEPTH, _MEMORY = 4, 8
-
-
-Held = dict[int, str | None]
-"""Rules and policies that are opened: the text by line."""
-_Key = tuple[tuple[int, str], ...]
 
 
 @dataclass(frozen=True)
@@ -76,9 +69,6 @@ class Trials:
     scene: Scene
     file: RuleFile
     bench: Bench = field(init=False)
-    _alone: dict[_Key, Swept] = field(default_factory=dict)
-    _both: dict[_Key, Swept] = field(default_factory=dict)
-    _held_before: Counter[frozenset[int]] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         markers = Markers(SEED)
@@ -120,148 +110,16 @@ class Trials:
             return Result(REFUSED, detail=str(error).splitlines()[0])
         if found.breaches:
             first = next(iter(found.breaches.values()))
-            return Result(CAUGHT, _probes(found.breaches.values()), (),
+            return Result(CAUGHT, named(found.breaches.values()), (),
                           f"{first.where}: {first.what} <- {first.probe}", found.doubts)  # fmt: skip
         self._load(apply(self.file.lines, mutant.edits))
         failing = self._failing()
         return Result(DEAD if failing else SILENT, (), (), ", ".join(failing), found.doubts)
 
-    def held(self, mutant: Mutant) -> Result:
-        """Who holds in its stead: asked of the counters, then of those who held before; last of
-        all everything else is opened, and closed again as far as it can be."""
-        self._both.clear()
-        for held in self._suspects(mutant):
-            if self._shown(mutant, held):
-                held = self._least(mutant, held)
-                new = self._shown(mutant, held)
-                self._held_before[frozenset(held)] += 1
-                names = tuple(name for _, name in self._named(held))
-                return Result(REDUNDANT, _probes(new), names, f"{new[0].where}: {new[0].what}")
-        return Result(SILENT)
-
-    def _suspects(self, mutant: Mutant) -> Iterator[Held]:
-        held = dict(self._busier(mutant, {}))
-        yield from ({line: text} for line, text in held.items())
-        for before, _ in self._held_before.most_common(_MEMORY):
-            if not before & mutant.edits.keys():
-                yield self._openings(mutant, before)
-        for _ in range(_DEPTH):
-            yield held
-            more = dict(self._busier(mutant, held))
-            if not more:
-                break
-            held = {**held, **more}
-        for behind in (False, True):
-            yield self._openings(mutant, self._others(mutant, behind))
-
-    def _shown(self, mutant: Mutant, held: Held) -> list[Breach]:
-        """What gets through with the mutant, but not with only those opened."""
-        if not held:
-            return []
-        alone, both = self._swept_alone(held), self._swept_with(mutant, held)
-        return [breach for key, breach in both.breaches.items() if key not in alone.breaches]
-
-    def _least(self, mutant: Mutant, held: Held) -> Held:
-        """As few of them as are needed: halves, quarters and so on are closed again."""
-        size = (len(held) + 1) // 2
-        while len(held) > 1:
-            for start in range(0, len(held), size):
-                lines = list(held)[start : start + size]
-                fewer = {line: what for line, what in held.items() if line not in lines}
-                if fewer and self._shown(mutant, fewer):
-                    held = fewer
-                    break
-            else:
-                if size == 1:
-                    break
-                size = (size + 1) // 2
-            size = min(size, len(held))
-        return held
-
-    def _swept_alone(self, held: Held) -> Swept:
-        key = _key(held)
-        if key not in self._alone:
-            self._alone[key] = self.sweep(held)
-        return self._alone[key]
-
-    def _swept_with(self, mutant: Mutant, held: Held) -> Swept:
-        """Nothing gets through where nft refuses both edits together."""
-        key = _key(held)
-        if key not in self._both:
-            try:
-                self._both[key] = self.sweep({**held, **mutant.edits})
-            except OSError:
-                self._both[key] = Swept({}, {})
-        return self._both[key]
-
-    def _busier(self, mutant: Mutant, held: Held) -> Iterator[tuple[int, str | None]]:
-        """The rules that stop more packets with the mutant than without, the busiest first; and
-        the policies when all rules together stop fewer."""
-        alone, both = self._swept_alone(held), self._swept_with(mutant, held)
-        more = {
-            rule.line: both.counts.get(rule.line, 0) - alone.counts.get(rule.line, 0)
-            for rule in self._stopping()
-        }
-        busier = [n for n in more if more[n] > 0 and n not in held and n not in mutant.edits]
-        lines = sorted(busier, key=lambda line: -more[line])
-        if sum(more.values()) < 0:
-            lines += [n for n in self._policies() if n not in held and n not in mutant.edits]
-        if mutant.opens.endswith(".policy"):
-            lines += [n for n in self._lasts(mutant) if n not in held]
-        yield from self._openings(mutant, lines).items()
-
-    def _others(self, mutant: Mutant, behind: bool) -> list[int]:
-        """Every other rule that stops anything, and every policy; what stands behind the mutant in
-        its own chain only with `behind`."""
-        chain, first = mutant.opens.partition(".")[0], min(mutant.edits)
-        rules = [
-            rule.line
-            for rule in self._stopping()
-            if behind or rule.chain != chain or rule.line < first
-        ]
-        found = [*rules, *self._policies(), *self._lasts(mutant)]
-        return [line for line in found if line not in mutant.edits]
-
-    def _openings(self, mutant: Mutant, lines: Iterable[int]) -> Held:
-        """How each of the lines reads when it is opened. The last rule of a chain whose policy is
-        the mutant is taken away: opened, it would let pass what is the policy's."""
-        gone = set(self._lasts(mutant))
-        rules = {rule.line: rule for rule in self._stopping()}
-        return {
-            line: None
-            if line in gone
-            else opened(rules[line])
-            if line in rules
-            else self.file.lines[line].replace("policy drop", "policy accept")
-            for line in lines
-        }
-
-    def _lasts(self, mutant: Mutant) -> list[int]:
-        return [
-            chain.rules[-1].line
-            for chain in self.file.chains
-            if mutant.opens == f"{chain.name}.policy" and chain.rules
-        ]
-
-    def _policies(self) -> list[int]:
-        bases = (chain.base for chain in self.file.chains)
-        return [base.line for base in bases if base is not None and base.kind == "filter"]
-
-    def _stopping(self) -> Iterator[Rule]:
-        for chain in self.file.chains:
-            yield from (rule for rule in chain.rules if rule.verdict in ("drop", "reject"))
-
-    def _named(self, held: Held) -> Iterator[tuple[int, str]]:
-        for chain in self.file.chains:
-            if chain.base is not None and chain.base.line in held:
-                yield chain.base.line, f"{chain.name}'s policy"
-            for rule in chain.rules:
-                if rule.line in held:
-                    yield rule.line, f"{rule.place} ({rule.comment})"
-
     def sweep(self, edits: Edits) -> Swept:
         """Everything is sent at the qube under the edited file. OSError when nft refuses it."""
-        bench, breaches, doubts = self.bench, {}, Counter[str]()
+        bench, doubts = self.bench, Counter[str]()
+        breaches: dict[tuple[str, str], Breach] = {}
         lines = apply(self.file.lines, edits)
         self._load(lines, old=True)
         for volley, way in self._order():
@@ -367,11 +225,7 @@ class Trials:
         return tuple(name for name, works in needs.of(self.scene, self.bench) if not works)
 
 
-def _key(held: Held) -> _Key:
-    return tuple(sorted((line, text or "") for line, text in held.items()))
-
-
-def _probes(breaches: Iterable[Breach]) -> tuple[str, ...]:
+def named(breaches: Iterable[Breach]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(breach.probe for breach in breaches))
 
 

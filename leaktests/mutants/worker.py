@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from leaktests.mutants import rulefile
+from leaktests.mutants.holders import Search
 from leaktests.mutants.locks import locks, result
 from leaktests.mutants.operators import Mutant
 from leaktests.mutants.scenes import scenes
@@ -21,10 +22,11 @@ from leaktests.mutants.trial import CAUGHT, DEAD, REDUNDANT, REFUSED, SILENT, Re
 Say = Callable[[dict[str, Any]], None]
 
 
-def job(role: str, text: str, mutants: list[Mutant]) -> str:
-    """What the worker reads."""
+def job(role: str, text: str, mutants: Sequence[Mutant], argued: Container[str]) -> str:
+    """What the worker reads. For what is argued to be equivalent nobody else is looked for."""
     edits = [[m.id, m.opens, list(m.edits.items())] for m in mutants]
-    return json.dumps({"role": role, "text": text, "mutants": edits})
+    known = [m.id for m in mutants if m.id in argued]
+    return json.dumps({"role": role, "text": text, "mutants": edits, "argued": known})
 
 
 def lock_job(names: Sequence[str]) -> str:
@@ -42,18 +44,24 @@ def work(message: dict[str, Any], say: Say) -> None:
     role = message["role"]
     file = rulefile.parse(role, message["text"])
     pending = {
-        name: Mutant(name, role, opens, {line: text for line, text in edits})
-        for name, opens, edits in message["mutants"]
+        name: Mutant(name, role, opens, dict(edits)) for name, opens, edits in message["mutants"]
     }
     doubts: dict[str, tuple[str, ...]] = {}
-    for stage in (Trials.noticed, Trials.held):
+    argued = frozenset(message["argued"])
+    for searching in (False, True):
         for scene in (scene for scene in scenes() if scene.role == role):
-            if not pending:
+            left = {
+                name: mutant
+                for name, mutant in pending.items()
+                if not searching or name not in argued
+            }
+            if not left:
                 break
             trials = Trials(scene, file)
+            judge = Search(trials).held if searching else trials.noticed
             _unedited(trials, say)
-            for name, mutant in list(pending.items()):
-                found = stage(trials, mutant)
+            for name, mutant in left.items():
+                found = judge(mutant)
                 doubts[name] = (*doubts.get(name, ()), *found.doubts)
                 if found.verdict in (CAUGHT, DEAD, REDUNDANT, REFUSED):
                     say({"id": name, **asdict(replace(found, doubts=doubts[name]))})

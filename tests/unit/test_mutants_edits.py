@@ -94,7 +94,9 @@ def test_a_file_without_a_whole_chain_is_refused() -> None:
 
 
 def test_what_is_not_understood_can_still_be_deleted() -> None:
-    file = parse("one", "table inet t {\n\tchain c {\n\t\tmeta hour 3 quota over 9 bytes drop\n\t}\n}")
+    file = parse(
+        "one", "table inet t {\n\tchain c {\n\t\tmeta hour 3 quota over 9 bytes drop\n\t}\n}"
+    )
     assert {m.id for m in mutants(file)} >= {"one:c.1:deleted", "one:c.1:accepts"}
 
 
@@ -120,7 +122,9 @@ def test_a_lock_that_nobody_can_notice_is_argued() -> None:
 
 
 def test_a_reason_holds_only_where_the_edit_reads_the_same() -> None:
-    name = next(name for name in equivalent.argued() if ":sysctl:" not in name and "route" not in name)
+    name = next(
+        name for name in equivalent.argued() if ":sysctl:" not in name and "route" not in name
+    )
     role = name.partition(":")[0]
     assert name in equivalent.reasons(RULES)
     other = parse(role, RULES[role].text.replace(" counter ", " counter packets 0 bytes 0 "))
