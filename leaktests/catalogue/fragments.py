@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from scapy.layers.inet import (
     IPOption_LSRR,
     IPOption_Router_Alert,
@@ -202,15 +204,25 @@ _AS_NEIGHBOUR = "it is for the end of the link"
 
 
 @topic.probe("F13", "hop limit 255, to the gateway itself", why_not=_AS_NEIGHBOUR)
-def as_neighbour(aim: Aim) -> list[bytes]:
+def as_neighbour(aim: Aim) -> list[bytes | Packet]:
     """Only who is on the link can send it: that opens neighbour discovery, and nothing else."""
-    peer = aim.place.peer(aim.version)
-    return [_with_ttl_255(packet) for packet in aim.all_three(dst=peer)]
+    return _as_neighbour(aim)
 
 
 @topic.probe("F13", "hop limit 255, down the link", direction=Direction.DOWN, why_not=_AS_NEIGHBOUR)
-def as_neighbour_down(aim: Aim) -> list[bytes]:
-    return [_with_ttl_255(packet) for packet in aim.all_three()]
+def as_neighbour_down(aim: Aim) -> list[bytes | Packet]:
+    return _as_neighbour(aim)
+
+
+def _as_neighbour(aim: Aim) -> list[bytes | Packet]:
+    """To the end of the link, and to all nodes of the link."""
+    peer = aim.place.peer(aim.version)
+    found: list[bytes | Packet] = [_with_ttl_255(packet) for packet in aim.all_three(dst=peer)]
+    if aim.version == 6:
+        group = aim.ether(dst="33:33:00:00:00:01", type=0x86DD)
+        everybody = aim.all_three(dst=ip_address("ff02::1"))
+        found += [group / Raw(_with_ttl_255(packet)) for packet in everybody]
+    return found
 
 
 def _with_ttl_255(packet: bytes) -> bytes:

@@ -257,14 +257,16 @@ def _forged_discovery(aim: Aim) -> list[Packet]:
     """A hop limit of 64 cannot come from the link (RFC 4861, 7.1.1); the marker is a nonce
     (RFC 3971, 5.3.2)."""
     peer = aim.place.peer(6)
+    group = IPv6Address(b"\xff\x02" + bytes(9) + b"\x01\xff" + peer.packed[-3:])
+    ends = ((peer, aim.ether()), (group, aim.ether(dst=group_mac(group))))
     option = Raw(b"\x0e\x02" + aim.marker + bytes(6))
     found = []
     for message in (ICMPv6ND_NS(tgt=str(peer)), ICMPv6ND_NA(tgt=str(aim.own), R=0, S=1, O=1)):
-        near = {"dst": str(peer), "ttl": 64}
-        found.append(aim.ether() / aim.ip(**near) / message / option)
-        for source in (*aim.place.others(6), _STRANGER6):
-            forged = {"src": str(source), "dst": str(peer), "ttl": 255}
-            found.append(aim.ether() / aim.ip(**forged) / message / option)
+        for to, ether in ends:
+            found.append(ether / aim.ip(dst=str(to), ttl=64) / message / option)
+            for source in (*aim.place.others(6), _STRANGER6):
+                forged = {"src": str(source), "dst": str(to), "ttl": 255}
+                found.append(ether / aim.ip(**forged) / message / option)
     return found
 
 

@@ -9,6 +9,7 @@
     traffic     what is sent: the catalogue's shots by way, and flows from before the rules
     observed    what came out or was delivered, judged by `allowed()`
     needs       the flows without which a role is of no use
+    messages    packets of such flows: answers, errors, neighbours (pure)
     trial       one mutant on one bench: caught, dead, or neither
     holders     who holds then: the search for what makes it redundant
     worker      a process of its own: bench and trials

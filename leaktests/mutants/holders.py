@@ -17,7 +17,7 @@ from leaktests.mutants.operators import Mutant, opened
 from leaktests.mutants.rulefile import Rule, RuleFile
 from leaktests.mutants.trial import REDUNDANT, SILENT, Result, Swept, Trials, named
 
-_DEPTH, _MEMORY = 4, 8
+_DEPTH, _MEMORY = 3, 5
 Held = dict[int, str | None]
 """Rules and policies that are opened: the text by line."""
 _Key = tuple[tuple[int, str], ...]

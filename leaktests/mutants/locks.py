@@ -132,7 +132,7 @@ def _own(bench: Bench, version: int) -> Address:
     return find(bench.chain, bench.me.name)
 
 
-def _ether(bench: Bench, link: str, group: str = "") -> Ether:
+def _ether(link: str, group: str = "") -> Ether:
     ends = (NETVM_MAC, CLIENT_MAC) if link == UPLINK else (CLIENT_MAC, NETVM_MAC)
     return Ether(src=ends[0], dst=group or ends[1])
 
@@ -169,7 +169,7 @@ def _source_route(bench: Bench) -> bool:
     header = IP(src=str(WEB[4]), dst=str(_own(bench, 4)), proto=17,
                 options=[IPOption_LSRR(routers=[str(WEB[4] + 1)], pointer=4)])  # fmt: skip
     link = TUNNEL if bench.me.vpn is not None else UPLINK
-    packet = _ether(bench, link) / header / UDP(sport=4444, dport=4444) / Raw(_SENT)
+    packet = _ether(link) / header / UDP(sport=4444, dport=4444) / Raw(_SENT)
     return any(where != "delivered" for where, flow in _through(bench, link, packet)
                if flow.protocol == 17)  # fmt: skip
 
@@ -190,7 +190,7 @@ def _redirect(bench: Bench) -> bool:
 
 def _advertised(bench: Bench) -> bool:
     """a router advertisement makes a default route"""
-    packet = _ether(bench, UPLINK, "33:33:00:00:00:01") / IPv6(
+    packet = _ether(UPLINK, "33:33:00:00:00:01") / IPv6(
         src=str(_RA_FROM), dst="ff02::1", hlim=255
     ) / ICMPv6ND_RA(routerlifetime=1800)  # fmt: skip
     _through(bench, UPLINK, packet)
@@ -203,7 +203,7 @@ def _link_local(bench: Bench) -> bool:
     while bench.ip("-6", "addr", "show", "dev", UPLINK, "tentative"):
         if time.monotonic() > deadline:
             raise TimeoutError("an address stays tentative")
-    question = _ether(bench, UPLINK) / IPv6(
+    question = _ether(UPLINK) / IPv6(
         src=bench.via(UPLINK)[1], dst=str(_OWN_LINK_LOCAL), hlim=255
     ) / ICMPv6ND_NS(tgt=str(_OWN_LINK_LOCAL))  # fmt: skip
     return any(flow.icmp_type == 136 for _, flow in _through(bench, UPLINK, question))
@@ -213,7 +213,7 @@ def _inner_address(bench: Bench) -> bool:
     """ARP on the uplink is answered for an address of another interface"""
     vpn = bench.me.vpn
     inside = vpn.settings.addresses[0] if vpn is not None and vpn.settings else _own(bench, 4)
-    asked = _ether(bench, UPLINK, "ff:ff:ff:ff:ff:ff") / ARP(
+    asked = _ether(UPLINK, "ff:ff:ff:ff:ff:ff") / ARP(
         op="who-has", hwsrc=NETVM_MAC, psrc=bench.via(UPLINK)[0], pdst=str(inside)
     )
     return any(flow.arp_operation == 2 for _, flow in _through(bench, UPLINK, asked))

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from ipaddress import ip_address
 
+from leaktests.mutants import messages
 from leaktests.mutants.bench import Bench, Own
+from leaktests.mutants.messages import NUMBERS, WIREGUARD
 from leaktests.mutants.scenes import BLOCKED, Scene
 from leaktests.mutants.traffic import WEB
 from netchain.model.addressing import TUNNEL, UPLINK, VIRTUAL_DNS, address4, address6
@@ -23,9 +25,7 @@ from netchain.wire.flow import Flow
 
 Needs = Iterator[tuple[str, bool]]
 _PORT = 47000
-_NUMBERS = bytes(8)
-_WIREGUARD = b"\x04\0\0\0" + bytes(60)
-_TCP, _UDP = 6, 17
+_TCP = 6
 _ERRORS = {4: ((3, 1), (3, 4), (11, 0), (12, 0)), 6: ((1, 0), (2, 0), (3, 0), (4, 0))}
 _REQUEST = {4: 13, 6: 139}  # timestamp, node information: requests that are no ping
 _RESET_AND_ACK = 0x14
@@ -81,18 +81,18 @@ class _Tried:
     def _seen(self) -> dict[str, list[Flow]]:
         captured, delivered = self._bench.seen()
         found = {link: [decode(frame) for frame in frames] for link, frames in captured.items()}
-        return {**found, "delivered": [decode(_ether(packet)) for packet in delivered]}
+        return {**found, "delivered": [decode(messages.ether(packet)) for packet in delivered]}
 
     def _goes(self, link: str, packet: bytes, out: str, source: Address | None = None) -> Needs:
         """In through a link and out of another, from this source; its answer and errors about it
         come back. `out` is an interface."""
-        name = f"{decode(_ether(packet)).protocol} {_text(packet)} from {link}"
+        name = f"{decode(messages.ether(packet)).protocol} {messages.text(packet)} from {link}"
         seen = self._through(link, packet)[out]
         yield f"{name} goes out", bool(seen) and (source is None or seen[0].source == source.packed)
         if not seen:
             return
-        back = self._through(out, _answer(seen[0]))[link]
-        yield f"the answer to {name}", any(flow.source == decode(_ether(packet)).destination
+        back = self._through(out, messages.answer(seen[0]))[link]
+        yield f"the answer to {name}", any(flow.source == decode(messages.ether(packet)).destination
                                            for flow in back)  # fmt: skip
         yield from self._errors(seen[0], out, link, name)
 
@@ -101,7 +101,7 @@ class _Tried:
         version = 4 if flow.ethertype == 0x0800 else 6
         router = WEB[version] + 1
         for kind, code in _ERRORS[version]:
-            error = _error(flow, router, kind, code)
+            error = messages.error(flow, router, kind, code)
             seen = self._through(out, error)
             there = seen[link or "delivered"]
             yield f"error {kind} about {name}", any(f.icmp_type == kind for f in there)
@@ -114,14 +114,14 @@ class _Tried:
         for link, (far, near) in ends.items():
             group = ip_address(b"\xff\x02" + bytes(9) + b"\x01\xff" + near.packed[-3:])
             for to in (near, group):
-                seen = self._through(link, _neighbour(135, far, to, near))[link]
+                seen = self._through(link, messages.neighbour(135, far, to, near))[link]
                 yield (
                     f"a neighbour on {link} that asks {to} is answered",
                     any(f.icmp_type == 136 for f in seen),
                 )
-            seen = self._own(link, _neighbour(135, near, far, far))[link]
+            seen = self._own(link, messages.neighbour(135, near, far, far))[link]
             yield f"a neighbour on {link} is asked", any(f.icmp_type == 135 for f in seen)
-            told = self._through(link, _neighbour(136, far, near, far))["delivered"]
+            told = self._through(link, messages.neighbour(136, far, near, far))["delivered"]
             yield f"a neighbour's answer on {link}", any(f.icmp_type == 136 for f in told)
 
     def _far6(self, link: str) -> Address:
@@ -144,7 +144,7 @@ class _Tried:
         torified = netvm.role is Role.TOR_GATEWAY
         for version in (4,) if torified else (4, 6):
             own, web = _of(self._chain, self._me, version), WEB[version]
-            packets = [build.tcp(own, web, _PORT, 443, "S", _NUMBERS)]
+            packets = [build.tcp(own, web, _PORT, 443, "S", NUMBERS)]
             if torified:
                 packets.append(build.udp(own, _of(self._chain, netvm, 4), _PORT, 53, b"name"))
             else:
@@ -159,16 +159,18 @@ class _Tried:
 
     def _sent(self, packet: bytes, *, errors: bool = True) -> Needs:
         """The qube's own goes out of the uplink, and its answer is delivered."""
-        name = f"own {decode(_ether(packet)).protocol} to {_text(packet)}"
+        name = f"own {decode(messages.ether(packet)).protocol} to {messages.text(packet)}"
         seen = self._own(UPLINK, packet)[UPLINK]
         yield f"{name} goes out", bool(seen)
         if not seen:
             return
         flow = seen[0]
-        told = self._through(UPLINK, _answer(flow))["delivered"]
+        told = self._through(UPLINK, messages.answer(flow))["delivered"]
         yield f"the answer to {name}", any(f.protocol == flow.protocol for f in told)
         if flow.protocol == _TCP:
-            more = build.tcp(*_addresses(packet), _PORT, flow.dport or 0, "PA", _NUMBERS, b"x")
+            more = build.tcp(
+                *messages.addresses(packet), _PORT, flow.dport or 0, "PA", NUMBERS, b"x"
+            )
             yield f"more of {name}", bool(self._own(UPLINK, more)[UPLINK])
         if errors:
             yield from self._errors(flow, UPLINK, "", name)
@@ -176,12 +178,12 @@ class _Tried:
     def tor_gateway(self) -> Needs:
         for version in (4, 6):
             own = _of(self._chain, self._me, version)
-            yield from self._sent(build.tcp(own, WEB[version], _PORT, 9001, "S", _NUMBERS))
+            yield from self._sent(build.tcp(own, WEB[version], _PORT, 9001, "S", NUMBERS))
         own4 = _of(self._chain, self._me, 4)
         for vif, client in self._bench.vifs.items():
             source = _of(self._chain, client, 4)
             for to, port in ((WEB[4], 443), (own4, 9050), (own4, 9105)):
-                syn = build.tcp(source, to, _PORT, port, "S", _NUMBERS)
+                syn = build.tcp(source, to, _PORT, port, "S", NUMBERS)
                 seen = self._through(vif, syn)
                 refused = [f for f in seen[vif] if f.tcp_flags == _RESET_AND_ACK]
                 yield (
@@ -212,10 +214,10 @@ class _Tried:
                 except OSError:
                     seen = []
                 yield f"the {turn} name is told on {vif}", any(f.sport == 53 for f in seen)
-            syn = build.tcp(client, WEB[4], _PORT + 1, 443, "S", _NUMBERS)
+            syn = build.tcp(client, WEB[4], _PORT + 1, 443, "S", NUMBERS)
             answers = self._through(vif, syn)[vif]
             yield f"a stream is opened from {vif}", any(f.tcp_flags == 0x12 for f in answers)
-            ack = build.tcp(client, WEB[4], _PORT + 1, 443, "PA", _NUMBERS, b"GET")
+            ack = build.tcp(client, WEB[4], _PORT + 1, 443, "PA", NUMBERS, b"GET")
             more = self._through(vif, ack)["delivered"]
             yield f"a stream goes on from {vif}", any(f.dport == TRANS_PORT for f in more)
 
@@ -227,14 +229,14 @@ class _Tried:
         }
         for vif, client in self._bench.vifs.items():
             for packet in _wanted(self._chain, client):
-                yield from self._goes(vif, packet, TUNNEL, inside[_version(packet)])
+                yield from self._goes(vif, packet, TUNNEL, inside[messages.version(packet)])
             if client.role is Role.WORKSTATION:
                 yield from self._names(vif, client, vpn.settings.dns)
                 yield from self._fits(vif, client)
             yield from self._too_big(vif, client)
         end = vpn.settings.endpoint
         own = _of(self._chain, self._me, end.address.version)
-        yield from self._sent(build.udp(own, end.address, _PORT, end.port, _WIREGUARD))
+        yield from self._sent(build.udp(own, end.address, _PORT, end.port, WIREGUARD))
 
     def _names(self, vif: str, client: Qube, dns: tuple[Address, ...]) -> Needs:
         for resolver in dns:
@@ -242,7 +244,7 @@ class _Tried:
             asked = VIRTUAL_DNS[0] if version == 4 else WEB[6]
             source = _of(self._chain, client, version)
             for packet in (build.udp(source, asked, _PORT + 2, 53, b"name"),
-                           build.tcp(source, asked, _PORT + 2, 53, "S", _NUMBERS)):  # fmt: skip
+                           build.tcp(source, asked, _PORT + 2, 53, "S", NUMBERS)):  # fmt: skip
                 seen = self._through(vif, packet)[TUNNEL]
                 yield (
                     f"IPv{version} names of {vif} are asked of the VPN's resolver",
@@ -252,7 +254,7 @@ class _Tried:
     def _fits(self, vif: str, client: Qube) -> Needs:
         for version, most in _FITTING.items():
             source = _of(self._chain, client, version)
-            syn = build.tcp(source, WEB[version], _PORT + 3, 443, "S", _NUMBERS, b"", _MSS_1460)
+            syn = build.tcp(source, WEB[version], _PORT + 3, 443, "S", NUMBERS, b"", _MSS_1460)
             self._bench.send(vif, [self._bench.framed(vif, syn)])
             out = self._bench.seen()[0][TUNNEL]
             fits = any(frame[-2:] == most.to_bytes(2) for frame in out)
@@ -264,7 +266,7 @@ class _Tried:
             ends = _of(self._chain, client, version), WEB[version]
             packet = bytearray(build.udp(*ends, _PORT + 4, 443, bytes(1400)))
             if version == 4:
-                packet = bytearray(_not_fragmented(bytes(packet)))
+                packet = bytearray(messages.not_fragmented(bytes(packet)))
             seen = self._through(vif, bytes(packet))[vif]
             kinds = {(f.icmp_type, f.icmp_code) for f in seen}
             yield (
@@ -280,7 +282,7 @@ class _Tried:
                 for packet in _wanted(self._chain, sender):
                     outside = None
                     if masked and wan is not None:
-                        outside = wan.address4 if _version(packet) == 4 else wan.address6
+                        outside = wan.address4 if messages.version(packet) == 4 else wan.address6
                     yield from self._goes(vif, packet, UPLINK, outside)
             yield from self._too_big(vif, client)
 
@@ -298,12 +300,12 @@ def _wanted(chain: Chain, sender: Qube) -> Iterator[bytes]:
     if sender.role is Role.VPN_PROXY and sender.vpn is not None and sender.vpn.settings is not None:
         end: Endpoint = sender.vpn.settings.endpoint
         own = _of(chain, sender, end.address.version)
-        yield build.udp(own, end.address, _PORT, end.port, _WIREGUARD)
+        yield build.udp(own, end.address, _PORT, end.port, WIREGUARD)
         return
     for version in (4, 6):
         own, web = _of(chain, sender, version), WEB[version]
         if sender.role in (Role.WORKSTATION, Role.TOR_GATEWAY):
-            yield build.tcp(own, web, _PORT, 443, "S", _NUMBERS)
+            yield build.tcp(own, web, _PORT, 443, "S", NUMBERS)
         if sender.role is Role.WORKSTATION:
             yield build.udp(own, web, _PORT, 443, b"x")
             yield build.ping(own, web, b"x")
@@ -311,61 +313,3 @@ def _wanted(chain: Chain, sender: Qube) -> Iterator[bytes]:
 
 def _of(chain: Chain, qube: Qube, version: int) -> Address:
     return address4(chain, qube.name) if version == 4 else address6(chain, qube.name)
-
-
-def _version(packet: bytes) -> int:
-    return packet[0] >> 4
-
-
-def _ether(packet: bytes) -> bytes:
-    return bytes(12) + build.ethertype_of(packet).to_bytes(2) + packet
-
-
-def _addresses(packet: bytes) -> tuple[Address, Address]:
-    flow = decode(_ether(packet))
-    return _address(flow.source), _address(flow.destination)
-
-
-def _address(data: bytes | None) -> Address:
-    assert data is not None
-    return ip_address(data)
-
-
-def _text(packet: bytes) -> str:
-    return str(_addresses(packet)[1])
-
-
-def _answer(flow: Flow) -> bytes:
-    """What the other end of a flow says to its first packet."""
-    ends = _address(flow.destination), _address(flow.source)
-    if flow.protocol == _TCP:
-        return build.tcp(*ends, flow.dport or 0, flow.sport or 0, "SA", _NUMBERS[:4] + b"\0\0\0\1")
-    if flow.protocol == _UDP:
-        return build.udp(*ends, flow.dport or 0, flow.sport or 0, _WIREGUARD)
-    kind = 0 if ends[0].version == 4 else 129
-    return build.icmp(*ends, kind, 0, b"\0\1\0\1x")
-
-
-def _error(flow: Flow, router: Address, kind: int, code: int) -> bytes:
-    """An error about the flow's packet, as a router on its way tells it."""
-    ends = _address(flow.source), _address(flow.destination)
-    if flow.protocol == _TCP:
-        quoted = build.tcp(*ends, flow.sport or 0, flow.dport or 0, "S", _NUMBERS)
-    elif flow.protocol == _UDP:
-        quoted = build.udp(*ends, flow.sport or 0, flow.dport or 0, _WIREGUARD)
-    else:
-        quoted = build.ping(*ends, b"x")
-    return build.icmp(router, ends[0], kind, code, (1300).to_bytes(4) + quoted)
-
-
-def _neighbour(kind: int, source: Address, to: Address, target: Address) -> bytes:
-    """A neighbour solicitation (135) or a solicited advertisement (136), RFC 4861."""
-    flags = b"\x60\0\0\0" if kind == 136 else bytes(4)
-    message = build.icmp(source, to, kind, 0, flags + target.packed)
-    return message[:7] + b"\xff" + message[8:]  # the hop limit is outside the checksum
-
-
-def _not_fragmented(packet: bytes) -> bytes:
-    """The IPv4 packet with DF set."""
-    head = packet[:6] + b"\x40" + packet[7:10] + b"\0\0" + packet[12:20]
-    return head[:10] + build.checksum(head).to_bytes(2) + head[12:] + packet[20:]

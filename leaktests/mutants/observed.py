@@ -115,7 +115,9 @@ class Judge:
                 if flow is None or (where == "delivered" and self._from_itself(packet)):
                     continue
                 back = where == (flow.way_in or "delivered")
-                own = flow.way_in not in (UPLINK, TUNNEL) and "elsewhere" not in what
+                # Errors about the qube's own flows come by its uplink, wherever those go.
+                there = "elsewhere" not in what or (not flow.way_in and what.endswith(UPLINK))
+                own = flow.way_in not in (UPLINK, TUNNEL) and there
                 told = where not in (UPLINK, "delivered") and self._too_big(decode(packet))
                 if not (back and own and self._usual(packet, where)) and not told:
                     said = decode(_framed(packet) if where == "delivered" else packet).icmp_type
@@ -154,9 +156,9 @@ class Judge:
         flow = decode(frame)
         if self._too_big(flow) and (link == volley.link or volley.own) and direction == "down":
             return permits(self._everything, flow, direction)
+        if volley.own is not None and kind_of(flow) is Kind.NDP:
+            return self._own_ndp(link, frame)
         if shot is None:
-            if volley.own is not None and kind_of(flow) is Kind.NDP:
-                return self._own_ndp(link, frame)
             return permits(self._still[link], flow, direction)
         if volley.kind is Sender.CLIENT:
             return permits(self._still[link], flow, direction)

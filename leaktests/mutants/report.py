@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from leaktests.mutants.run import CAUGHT, DEAD, EQUIVALENT, MISSED, REDUNDANT, Outcome, Verdict
+from leaktests.mutants.run import EQUIVALENT, MISSED, Outcome, Verdict
+from leaktests.mutants.trial import CAUGHT, DEAD, REDUNDANT
 
 _KINDS = (CAUGHT, DEAD, REDUNDANT, EQUIVALENT, MISSED)
 

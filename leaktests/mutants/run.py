@@ -24,7 +24,7 @@ from leaktests.mutants.observed import name_of
 from leaktests.mutants.operators import Mutant, diff, mutants
 from leaktests.mutants.rulefile import RuleFile
 from leaktests.mutants.scenes import scenes
-from leaktests.mutants.trial import CAUGHT, DEAD, REDUNDANT, REFUSED, SILENT
+from leaktests.mutants.trial import DEAD, REFUSED, SILENT
 
 EQUIVALENT, MISSED, UNTRIED = "equivalent", "missed", "untried"
 _CHUNK = 16
@@ -46,7 +46,7 @@ class Verdict:
 
     @property
     def surprising(self) -> bool:
-        return self.expected not in ("", self.verdict)
+        return self.verdict != UNTRIED and self.expected not in ("", self.verdict)
 
 
 @dataclass
@@ -216,7 +216,3 @@ def _judged(
 
 def every(rules: Mapping[str, RuleFile]) -> list[Mutant]:
     return [mutant for file in rules.values() for mutant in mutants(file)]
-
-
-__all__ = ["CAUGHT", "DEAD", "EQUIVALENT", "MISSED", "REDUNDANT", "Outcome", "Verdict", "Wanted", "every",
-           "files", "run"]  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import ip_address
 
@@ -120,7 +120,8 @@ def volleys(scene: Scene, markers: Markers) -> list[Volley]:
         else:
             whole = scene.role == Role.WORKSTATION
             kept = [shot for shot in fired if not (whole and shot.probe.id in _NOT_ITS_OWN)]
-            found += _own_volleys(scene, link, tuple(_packets(kept)))
+            known = _as_the_vpn(place, markers) if place.role is Role.VPN_PROXY else []
+            found += _own_volleys(scene, link, tuple(_packets(kept)), tuple(_packets(known)))
     first = next((v for v in found if v.kind is Sender.CLIENT), None)
     down = next(v for v in found if v.kind is Sender.FOREIGN and v.link == UPLINK)
     stray = (*(first.shots if first else ()), *down.shots)
@@ -175,14 +176,23 @@ def _packets(fired: Sequence[Shot]) -> Iterator[Shot]:
             yield Shot(shot.probe, shot.place, shot.target, shot.marker, packet)
 
 
-def _own_volleys(scene: Scene, link: str, fired: tuple[Shot, ...]) -> Iterator[Volley]:
+def _as_the_vpn(place: Place, markers: Markers) -> list[Shot]:
+    """What the VPN itself may send and so no probe does from its qube, for other programs there."""
+    own = [replace(p, roles=frozenset({place.role})) for p in probes() if p.classes == ("R03",)]
+    return shots(place.chain, own, markers, [place])
+
+
+def _own_volleys(
+    scene: Scene, link: str, fired: tuple[Shot, ...], known: tuple[Shot, ...]
+) -> Iterator[Volley]:
     """As the qube's programs send them: the role's own, and others."""
     role, out = scene.role, f"own, out of {link}"
     if role in (Role.VPN_PROXY, BLOCKED):
         yield Volley(Sender.PROGRAM, out, fired, Own(link, marked=True))
         if link == UPLINK and role == Role.VPN_PROXY:
-            yield Volley(Sender.STRANGER, out, fired, Own(link, marked=False))
-            yield Volley(Sender.STRANGER, out, fired, Own(link, marked=True), facts=False)
+            more = (*fired, *known)
+            yield Volley(Sender.STRANGER, out, more, Own(link, marked=False))
+            yield Volley(Sender.STRANGER, out, more, Own(link, marked=True), facts=False)
     elif role in (Role.TOR_GATEWAY, Role.WORKSTATION):
         yield Volley(Sender.PROGRAM, out, fired, Own(link, marked=False))
         if link == UPLINK and role == Role.TOR_GATEWAY:

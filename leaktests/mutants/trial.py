@@ -110,8 +110,8 @@ class Trials:
             return Result(REFUSED, detail=str(error).splitlines()[0])
         if found.breaches:
             first = next(iter(found.breaches.values()))
-            return Result(CAUGHT, named(found.breaches.values()), (),
-                          f"{first.where}: {first.what} <- {first.probe}", found.doubts)  # fmt: skip
+            said = f"{first.where}: {first.what} <- {first.probe}"
+            return Result(CAUGHT, named(found.breaches.values()), (), said, found.doubts)
         self._load(apply(self.file.lines, mutant.edits))
         failing = self._failing()
         return Result(DEAD if failing else SILENT, (), (), ", ".join(failing), found.doubts)
@@ -191,14 +191,16 @@ class Trials:
             yield from self._judge.revived(strict, f"error, {way}", self.bench.seen())
         self.bench.way(Way.NORMAL)
         for link in self.bench.links:
-            self._put(
-                (link, "", packet)
-                for flow in self._old.values()
-                for end, packet in ((flow.way_in, flow.first), (flow.way_out, flow.answer))
-                if end != link and end
-            )
+            self._put((link, "", packet) for packet in self._not_by(link))
             what = f"elsewhere, in by {link}"
             yield from self._judge.revived(self._old, what, self.bench.seen())
+
+    def _not_by(self, link: str) -> Iterator[bytes]:
+        """Packets of old flows, and errors about them, that another link has brought."""
+        for flow in self._old.values():
+            packets = ((flow.way_in, flow.first), (flow.way_out, flow.answer))
+            yield from (packet for end, packet in packets if end and end != link)
+            yield from (error for end, _, error in flow.errors() if end and end != link)
 
     def _put(self, packets: Iterable[tuple[str, str, bytes]]) -> None:
         """Each in through its first end, or ("") out to its second as the qube's own."""
