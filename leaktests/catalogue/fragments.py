@@ -112,7 +112,8 @@ def options4(aim: Aim) -> list[Packet]:
         IPOption_Router_Alert(),
     ]
     load = Raw(_transport(aim))
-    return [aim.ip(options=[option], proto=17) / load for option in options]
+    opens = aim.ip(options=options[:1]) / aim.tcp(443)
+    return [*(aim.ip(options=[option], proto=17) / load for option in options), opens]
 
 
 @topic.probe("F09", "IPv6 routing headers of type 0, 2 and 4", families=(6,))

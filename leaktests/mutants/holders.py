@@ -128,13 +128,13 @@ class Search:
             for rule in self._stopping()
             if behind or rule.chain != chain or rule.line < first
         ]
-        found = [*rules, *self._policies(), *self._lasts(mutant)]
+        found = [*rules, *self._rewriting(), *self._policies(), *self._lasts(mutant)]
         return [line for line in found if line not in mutant.edits]
 
     def _openings(self, mutant: Mutant, lines: Iterable[int]) -> Held:
         """How each of the lines reads when it is opened. The last rule of a chain whose policy is
         the mutant is taken away: opened, it would let pass what is the policy's."""
-        gone = set(self._lasts(mutant))
+        gone = {*self._lasts(mutant), *self._rewriting()}
         rules = {rule.line: rule for rule in self._stopping()}
         return {
             line: None
@@ -155,6 +155,11 @@ class Search:
     def _policies(self) -> list[int]:
         bases = (chain.base for chain in self.file.chains)
         return [base.line for base in bases if base is not None and base.kind == "filter"]
+
+    def _rewriting(self) -> list[int]:
+        """Rules that change addresses or ports: they hold by leading elsewhere."""
+        chains = (chain for chain in self.file.chains if chain.base and chain.base.kind == "nat")
+        return [rule.line for chain in chains for rule in chain.rules]
 
     def _stopping(self) -> Iterator[Rule]:
         for chain in self.file.chains:

@@ -182,10 +182,15 @@ class _Tried:
         own4 = _of(self._chain, self._me, 4)
         for vif, client in self._bench.vifs.items():
             source = _of(self._chain, client, 4)
-            for to, port in ((WEB[4], 443), (own4, 9050), (own4, 9105)):
+            for to, port in ((WEB[4], 443), (WEB[4], 9050), (own4, 9050), (own4, 9105)):
                 syn = build.tcp(source, to, _PORT, port, "S", NUMBERS)
                 seen = self._through(vif, syn)
                 refused = [f for f in seen[vif] if f.tcp_flags == _RESET_AND_ACK]
+                taken = {f.dport for f in seen["delivered"]}
+                yield (
+                    f"TCP to {to}:{port} from {vif} is tor's",
+                    taken == {port if to == own4 else TRANS_PORT},
+                )
                 yield (
                     f"TCP to {to}:{port} from {vif} is answered",
                     any(f.source == to.packed and f.sport == port for f in refused),

@@ -35,6 +35,7 @@ from netchain.wire.judge import describe, kind_of, permits
 
 _TO_TOR = frozenset({(6, TRANS_PORT), (17, DNS_PORT), *((6, port) for port in SOCKS_PORTS)})
 _ICMP, _ICMP6 = 1, 58
+_FLAGS, _SYN = 0x17, 0x02  # fin, syn, rst, ack; and of a segment that opens a flow
 _FORWARDING = (Role.VPN_PROXY, Role.FIREWALL, Role.NET)
 Seen = tuple[dict[str, list[bytes]], list[bytes]]
 OLD = "C02 a flow from before the rules"
@@ -184,7 +185,8 @@ class Judge:
         if volley.kind is not Sender.CLIENT or self._scene.role != Role.TOR_GATEWAY:
             return False
         flow = decode(_framed(packet))
-        return (flow.protocol, flow.dport) in _TO_TOR
+        begins = flow.tcp_flags is None or flow.tcp_flags & _FLAGS == _SYN
+        return begins and (flow.protocol, flow.dport) in _TO_TOR
 
     def _breach(self, volley: Volley, where: str, what: bytes, shot: Shot | None) -> Breach:
         if shot is None:

@@ -7,14 +7,13 @@ was done, so that it stays the same while other rules come and go.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from leaktests.mutants.rulefile import Chain, Match, Rule, RuleFile
 
 Edits = Mapping[int, str | None]
 """New text by line number; None deletes the line."""
-GROUPS = ("1", "2", "3")
 _PRIORITIES = {"-450": "-399", "raw": "-150", "srcnat + 10": "srcnat - 10"}
 """Where a chain must not stand: after reassembly (-400), after conntrack (-200), before NAT."""
 _NARROWER = {"/16": "/32", "/48": "/128"}
@@ -57,8 +56,10 @@ def diff(lines: tuple[str, ...], edits: Edits) -> list[str]:
 def mutants(file: RuleFile) -> list[Mutant]:
     """Every mutant of the file, in its order; those that change nothing are left out."""
     found: dict[str, Mutant] = {}
+    rules = [rule for chain in file.chains for rule in chain.rules]
+    groups = sorted({group for r in rules for key, _ in r.entries for group in key.split(" . ")})
     for chain in file.chains:
-        for where, what, edits in _of_chain(chain):
+        for where, what, edits in _of_chain(chain, groups):
             changed = {n: text for n, text in edits.items() if file.lines[n] != text}
             name = f"{file.role}:{where}:{what}"
             if changed and name not in found:
@@ -69,7 +70,7 @@ def mutants(file: RuleFile) -> list[Mutant]:
 _Found = Iterator[tuple[str, str, Edits]]
 
 
-def _of_chain(chain: Chain) -> _Found:
+def _of_chain(chain: Chain, groups: Sequence[str]) -> _Found:
     base = chain.base
     if base is not None and base.kind == "filter":
         where = f"{chain.name}.policy"
@@ -85,7 +86,7 @@ def _of_chain(chain: Chain) -> _Found:
         lines[chain.rules[0].line] = "\t\tcounter accept"
         yield f"{chain.name}.chain", "accepts", lines
     for rule in chain.rules:
-        for what, text in _of_rule(rule):
+        for what, text in (*_of_rule(rule), *_maps(rule, groups)):
             yield rule.place, what, {rule.line: text}
 
 
@@ -105,7 +106,6 @@ def _of_rule(rule: Rule) -> Iterator[tuple[str, str | None]]:
         yield "accepts", opened(rule)
         if not any(_has_family(match) for match in rule.matches):
             yield "ipv4-only", _prefixed(rule, "meta nfproto ipv4")
-    yield from _maps(rule)
 
 
 def _without(rule: Rule, match: Match) -> str:
@@ -137,8 +137,9 @@ def _prefixed(rule: Rule, match: str) -> str:
     return f"{indent}{match} {rule.text.lstrip()}"
 
 
-def _maps(rule: Rule) -> Iterator[tuple[str, str | None]]:
-    """Of a verdict map: an entry less, an entry that accepts, an entry more."""
+def _maps(rule: Rule, groups: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """Of a verdict map: an entry less, an entry that accepts, an entry more (of the groups that the
+    role's qube has interfaces in, and of 0, the group of any other)."""
     entries = rule.entries
     for key, _ in entries:
         slug = key.replace(" . ", "-")
@@ -147,7 +148,7 @@ def _maps(rule: Rule) -> Iterator[tuple[str, str | None]]:
         yield f"entry-{slug}-accepts", rule.with_entries(accepts)
     if entries:
         pair = " . " in entries[0][0]
-        every = [f"{a} . {b}" for a in GROUPS for b in GROUPS] if pair else ["0", *GROUPS]
+        every = [f"{a} . {b}" for a in groups for b in groups] if pair else ["0", *groups]
         for key in every:
             if key not in dict(entries):
                 slug = key.replace(" . ", "-")
