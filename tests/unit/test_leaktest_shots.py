@@ -118,7 +118,7 @@ def test_fragments_are_fragments_and_flags_are_flags() -> None:
 
 def test_what_comes_down_is_sent_by_the_netvm() -> None:
     down = [shot for shot in built("vpn-before-tor") if shot.place.direction is Direction.DOWN]
-    assert {shot.probe.id[0] for shot in down} == {"I", "C", "S"}
+    assert {shot.probe.id[0] for shot in down} == set("ICSFLP")
     assert all(shot.frame[6:12] == b"\xfe\xff\xff\xff\xff\xff" for shot in down)
 
 
