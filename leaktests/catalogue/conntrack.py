@@ -100,8 +100,8 @@ def _errors(aim: Aim, source: Address, target: Address) -> list[bytes]:
     """ICMP errors that tell `target` of a flow that it never had: the quote holds the marker."""
     remote = ip_address(STRANGER[aim.version])
     quoted = build.udp(target, remote, 40000, 443, aim.marker)
-    kinds = ((3, 1), (3, 4), (11, 0), (12, 0)) if aim.version == 4 else ((1, 0), (2, 0), (3, 0),
-                                                                        (4, 1))  # fmt: skip
+    kinds = {4: ((3, 1), (3, 4), (11, 0), (11, 4), (12, 0)),
+             6: ((1, 0), (2, 0), (3, 0), (4, 1))}[aim.version]  # fmt: skip
     rest = (1280).to_bytes(4) + quoted
     return [aim.icmp(kind, code, rest, src=source, dst=target) for kind, code in kinds]
 
@@ -111,6 +111,14 @@ def _errors(aim: Aim, source: Address, target: Address) -> list[bytes]:
 )
 def foreign_errors(aim: Aim) -> list[bytes]:
     return _errors(aim, aim.own, aim.to)
+
+
+@topic.probe(
+    "C10", "a stranger's errors about a flow that nobody opened", direction=Direction.DOWN,
+    why_not=_NO_FLOW,
+)  # fmt: skip
+def strangers_errors(aim: Aim) -> list[bytes]:
+    return _errors(aim, ip_address(STRANGER[aim.version]), aim.to)
 
 
 @topic.probe("C10", "errors about a flow of a qube further in", direction=Direction.DOWN)

@@ -16,7 +16,14 @@ from leaktests.engine.shot import Markers, Shot
 from leaktests.mutants.plugged import STRAY
 from leaktests.mutants.scenes import BLOCKED, Scene
 from leaktests.mutants.traffic import USUAL, OldFlow, Sender, Volley
-from netchain.model.addressing import TUNNEL, UPLINK, address4, address6, downstream_interface
+from netchain.model.addressing import (
+    TUNNEL,
+    UPLINK,
+    address4,
+    address6,
+    downstream_interface,
+    senders_behind,
+)
 from netchain.model.allowed import (
     ANY4,
     ANY6,
@@ -79,6 +86,7 @@ class Judge:
             self._still[UPLINK] = dict(self._patterns(still))[UPLINK]
         self._everything = tuple(_ANYTHING)
         self._ends = dict(_own_ends(scene))
+        self._told = dict(_told_ends(scene))
 
     def _patterns(
         self, states: Mapping[str, QubeState]
@@ -156,7 +164,9 @@ class Judge:
             return False
         flow = decode(frame)
         if self._too_big(flow) and (link == volley.link or volley.own) and direction == "down":
-            return permits(self._everything, flow, direction)
+            ends = self._told.get(link, (frozenset(), frozenset()))
+            verified = flow.source in ends[0] and flow.destination in ends[1]
+            return verified and permits(self._everything, flow, direction)
         if volley.own is not None and kind_of(flow) is Kind.NDP:
             return self._own_ndp(link, frame)
         if shot is None:
@@ -207,6 +217,18 @@ _ANYTHING = [
     for direction in Direction
 ]
 """Of a packet that was too big, any: what is looked at is that it is quoted in an error."""
+
+
+def _told_ends(scene: Scene) -> Iterator[tuple[str, tuple[frozenset[bytes], frozenset[bytes]]]]:
+    """Of each link to a client: the qube's own addresses, and those that may be told anything."""
+    chain, me = scene.chain, scene.qube
+    own = frozenset((address4(chain, me.name).packed, address6(chain, me.name).packed))
+    for client in chain.clients(me.name):
+        behind = senders_behind(chain, client)
+        told = frozenset(
+            find(chain, q.name).packed for q in behind for find in (address4, address6)
+        )
+        yield downstream_interface(chain, client.name), (own, told)
 
 
 def _own_ends(scene: Scene) -> Iterator[tuple[str, bytes]]:
