@@ -19,7 +19,7 @@ from leaktests.mutants.operators import Edits, Mutant, apply
 from leaktests.mutants.plugged import Way
 from leaktests.mutants.rulefile import RuleFile
 from leaktests.mutants.scenes import BLOCKED, Scene
-from leaktests.mutants.traffic import SEED, OldFlow, Volley, old_flows, volleys
+from leaktests.mutants.traffic import SEED, OldFlow, Sender, Volley, old_flows, volleys
 from netchain.nft import ruleset
 from netchain.nft.fill import BLOCKED_TABLE, TABLE, fill
 from netchain.nft.sets import Facts, sets_for
@@ -140,10 +140,13 @@ class Trials:
         return Swept(breaches, counts, told)
 
     def _order(self) -> Iterator[tuple[Volley, Way]]:
-        """What comes in by every way; what the qube itself sends is bound to its interface."""
+        """What comes in from one client and from outside by every way; what the qube itself sends
+        is bound to its interface."""
+        client = next((v for v in self._volleys if v.kind is Sender.CLIENT), None)
         for way in Way:
             for volley in self._volleys:
-                if volley.facts and (way is Way.NORMAL or volley.own is None):
+                turned = volley is client or volley.kind is Sender.FOREIGN
+                if volley.facts and (way is Way.NORMAL or turned):
                     yield volley, way
         for volley in self._volleys:
             if not volley.facts:
