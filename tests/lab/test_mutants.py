@@ -75,7 +75,9 @@ def test_who_noticed_and_who_holds_is_told(sample: Outcome) -> None:
     assert "P11 STUN binding requests" in inside.probes
     assert inside.detail.startswith("wg0: ")
     holders = of(sample, "vpn-proxy:forward.3:entry-2-1-added").holders
-    assert any(holder.startswith("leaving.7 (a client's address in the tunnel") for holder in holders)
+    assert any(
+        holder.startswith("leaving.7 (a client's address in the tunnel") for holder in holders
+    )
 
 
 def test_the_same_verdicts_come_out_again(sample: Outcome) -> None:

@@ -172,19 +172,22 @@ def test_further_edits_are_read(tmp_path: Path) -> None:
     assert (dict(gone.edits), nothing) == ({19: None}, "")
 
 
+ENTRY = '[[mutant]]\nname = "a"\nreplacement = ""\n'
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("", "a list of"),
         ("x = 1\nmutant = []", "a list of"),
         ('[[mutant]]\nname = "a"', "'role'"),
-        ('[[mutant]]\nname = "a"\nrole = "no"\nline = 1\nreplacement = ""', "no role no"),
-        ('[[mutant]]\nname = "a"\nrole = "net"\nline = 0\nreplacement = ""', "line 0"),
-        ('[[mutant]]\nname = "a"\nrole = "net"\ntext = "counter"\nreplacement = ""', "one must"),
-        ('[[mutant]]\nname = "a"\nrole = "net"\nline = 1\nreplacement = ""\nx = 1', "unknown key x"),
-        ('[[mutant]]\nname = "a"\nrole = "net"\nline = 1\nreplacement = ""\nexpect = "no"', "one of"),
+        (ENTRY + 'role = "no"\nline = 1', "no role no"),
+        (ENTRY + 'role = "net"\nline = 0', "line 0"),
+        (ENTRY + 'role = "net"\ntext = "counter"', "one must"),
+        (ENTRY + 'role = "net"\nline = 1\nx = 1', "unknown key x"),
+        (ENTRY + 'role = "net"\nline = 1\nexpect = "no"', "one of"),
     ],
-)  # fmt: skip
+)
 def test_a_list_that_is_wrong_is_refused_with_the_reason(
     tmp_path: Path, text: str, told: str
 ) -> None:
