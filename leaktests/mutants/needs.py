@@ -265,14 +265,18 @@ class _Tried:
             fits = any(frame[-2:] == most.to_bytes(2) for frame in out)
             yield f"IPv{version} segments of {vif} fit the tunnel", fits
 
-    def _too_big(self, vif: str, client: Qube) -> Needs:
-        """Told so, before any rule about its flow."""
-        for version in (4, 6):
-            ends = _of(self._chain, client, version), WEB[version]
-            packet = bytearray(build.udp(*ends, _PORT + 4, 443, bytes(1400)))
-            if version == 4:
-                packet = bytearray(messages.not_fragmented(bytes(packet)))
-            seen = self._through(vif, bytes(packet))[vif]
+    def _too_big(self, vif: str, sender: Qube) -> Needs:
+        """Who may send something is told when it is too big."""
+        for packet in _wanted(self._chain, sender):
+            flow, version = decode(messages.ether(packet)), packet[0] >> 4
+            ends, ports = messages.addresses(packet), (_PORT + 4, flow.dport or 0)
+            if flow.protocol == _TCP:
+                big = build.tcp(*ends, *ports, "S", NUMBERS, bytes(1400))
+            elif flow.dport:
+                big = build.udp(*ends, *ports, WIREGUARD + bytes(1340))
+            else:
+                continue
+            seen = self._through(vif, messages.not_fragmented(big) if version == 4 else big)[vif]
             kinds = {(f.icmp_type, f.icmp_code) for f in seen}
             yield (
                 f"what is too big over IPv{version} is told on {vif}",
@@ -284,12 +288,12 @@ class _Tried:
         wan = self._chain.wan
         for vif, client in self._bench.vifs.items():
             for sender in _behind(self._chain, client):
+                yield from self._too_big(vif, sender)
                 for packet in _wanted(self._chain, sender):
                     outside = None
                     if masked and wan is not None:
                         outside = wan.address4 if messages.version(packet) == 4 else wan.address6
                     yield from self._goes(vif, packet, UPLINK, outside)
-            yield from self._too_big(vif, client)
 
 
 def _behind(chain: Chain, client: Qube) -> Iterator[Qube]:

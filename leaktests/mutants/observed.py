@@ -163,7 +163,7 @@ class Judge:
         if shot is not None and (volley.kind is Sender.FOREIGN or link == STRAY):
             return False
         flow = decode(frame)
-        if self._too_big(flow) and (link == volley.link or volley.own) and direction == "down":
+        if volley.own and self._too_big(flow) and direction == "down":
             ends = self._told.get(link, (frozenset(), frozenset()))
             verified = flow.source in ends[0] and flow.destination in ends[1]
             return verified and permits(self._everything, flow, direction)
@@ -178,8 +178,7 @@ class Judge:
         return False
 
     def _too_big(self, flow: Flow) -> bool:
-        """Told to a verified source before any rule looked at its packet: also about a packet that
-        would not have passed."""
+        """What a program of the qube may make up, too: told to an address that is verified."""
         what = (flow.icmp_type, flow.icmp_code) if flow.protocol == _ICMP else (flow.icmp_type, 0)
         return (
             self._scene.role in _FORWARDING and what == (3, 4)

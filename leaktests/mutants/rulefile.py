@@ -18,7 +18,7 @@ _SELECTOR = (
     r"|ip6? (?:saddr|daddr|protocol|hdrlength|nexthdr|hoplimit|frag-off(?: & \w+)?)"
     r"|icmp(?:v6)? (?:type|code)"
     r"|tcp (?:dport|sport|flags(?: & \([^)]*\)| & \w+)?)|udp (?:dport|sport)|th (?:dport|sport)"
-    r"|meta (?:l4proto|nfproto|mark|skuid)|ct (?:state|direction|status))"
+    r"|rt ip6? nexthop|meta (?:l4proto|nfproto|mark|skuid)|ct (?:state|direction|status))"
 )
 _VALUE = r"(?:\{[^}]*\}|@\w+|\"[^\"]*\"|[\w:./,-]+)"
 _MATCH = re.compile(

@@ -24,14 +24,14 @@ RULES = run.files(data_dir() / "firewall_rules")
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = {
     "vpn-proxy:forward.3:entry-2-1-added": "redundant",  # past the tunnel: `leaving` holds
-    "vpn-proxy:into_tunnel.4:without-ip-saddr-meta-l4proto": "caught",
-    "vpn-proxy:output_uplink.4:without-meta-mark": "caught",  # any program of the VPN's user
+    "vpn-proxy:into_tunnel.4:without-ip-saddr-meta-l4proto": "redundant",
+    "vpn-proxy:output_uplink.6:without-meta-mark": "caught",  # any program of the VPN's user
     "vpn-proxy:masquerading.1:deleted": "dead",
     "vpn-proxy:leaving.policy:accept": "redundant",
     "tor-gateway:forward.1:accepts": "caught",
     "tor-gateway:output_uplink.4:without-ip-protocol": "caught",  # tor itself, but not TCP
     "tor-gateway:into_tor.3:deleted": "dead",
-    "firewall:to_uplink.4:without-meta-l4proto": "caught",
+    "firewall:to_uplink.4:without-meta-l4proto": "redundant",
     "firewall:forward.3:deleted": "redundant",
     "net:masquerading.1:deleted": "dead",
     "net:leaving.2:without-ip-saddr": "redundant",
@@ -71,9 +71,9 @@ def test_the_rules_as_they_are_let_nothing_through_and_all_that_is_needed(sample
 
 
 def test_who_noticed_and_who_holds_is_told(sample: Outcome) -> None:
-    inside = of(sample, "vpn-proxy:into_tunnel.4:without-ip-saddr-meta-l4proto")
-    assert "P11 STUN binding requests" in inside.probes
-    assert inside.detail.startswith("wg0: ")
+    unmarked = of(sample, "vpn-proxy:output_uplink.6:without-meta-mark")
+    assert "R03 the VPN server's own port, by somebody else" in unmarked.probes
+    assert unmarked.detail.startswith("eth0: ")
     holders = of(sample, "vpn-proxy:forward.3:entry-2-1-added").holders
     assert any(
         holder.startswith("leaving.7 (a client's address in the tunnel") for holder in holders
