@@ -32,7 +32,7 @@ from netchain.model.addressing import (
     TUNNEL,
     UPLINK,
 )
-from netchain.model.chain import Address, Chain, Qube
+from netchain.model.chain import Address, Chain, Qube, Role
 
 STRAY = "stray0"
 WEAK: Mapping[str, int] = {
@@ -137,7 +137,8 @@ class Plugged:
             ends = [*ends, *wiring.tunnel(Tunnel(TUNNEL, vpn.addresses, vpn.mtu))]
         self.apply(ends)
         self.apply([{"do": "link", "dev": STRAY, "group": 0}])
-        self.apply([{"do": "link", "dev": UPLINK, "group": GROUP_UPLINK, "mtu": _UPLINK_MTU}])
+        if self.me.role in (Role.NET, Role.FIREWALL):
+            self.apply([{"do": "link", "dev": UPLINK, "group": GROUP_UPLINK, "mtu": _UPLINK_MTU}])
         self.apply({"do": "neigh", "dev": vif, "address": _ROUTER6, "mac": CLIENT_MAC}
                    for vif in self.vifs)  # fmt: skip
         if hostile:
