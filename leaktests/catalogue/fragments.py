@@ -216,14 +216,18 @@ def as_neighbour_down(aim: Aim) -> list[bytes | Packet]:
 
 
 def _as_neighbour(aim: Aim) -> list[bytes | Packet]:
-    """To the end of the link, and to all nodes of the link."""
+    """To the end of the link."""
     peer = aim.place.peer(aim.version)
-    found: list[bytes | Packet] = [_with_ttl_255(packet) for packet in aim.all_three(dst=peer)]
-    if aim.version == 6:
-        group = aim.ether(dst="33:33:00:00:00:01", type=0x86DD)
-        everybody = aim.all_three(dst=ip_address("ff02::1"))
-        found += [group / Raw(_with_ttl_255(packet)) for packet in everybody]
-    return found
+    return [_with_ttl_255(packet) for packet in aim.all_three(dst=peer)]
+
+
+@topic.probe(
+    "F13", "hop limit 255, to all nodes, down the link", families=(6,), direction=Direction.DOWN,
+    why_not=_AS_NEIGHBOUR,
+)  # fmt: skip
+def to_all_nodes_down(aim: Aim) -> list[Packet]:
+    group = aim.ether(dst="33:33:00:00:00:01", type=0x86DD)
+    return [group / Raw(_with_ttl_255(p)) for p in aim.all_three(dst=ip_address("ff02::1"))]
 
 
 def _with_ttl_255(packet: bytes) -> bytes:

@@ -253,12 +253,28 @@ def forged_discovery_down(aim: Aim) -> list[Packet]:
     return _forged_discovery(aim)
 
 
-def _forged_discovery(aim: Aim) -> list[Packet]:
+@topic.probe(
+    "L13", "forged neighbour discovery, to the group of the one who is asked", families=(6,),
+    why_not=_ASKED,
+)  # fmt: skip
+def forged_to_group(aim: Aim) -> list[Packet]:
+    return _forged_discovery(aim, to_its_group=True)
+
+
+@topic.probe(
+    "L13", "forged neighbour discovery, to the group of the one who is asked, down the link",
+    families=(6,), direction=Direction.DOWN, why_not=_ASKED,
+)  # fmt: skip
+def forged_to_group_down(aim: Aim) -> list[Packet]:
+    return _forged_discovery(aim, to_its_group=True)
+
+
+def _forged_discovery(aim: Aim, *, to_its_group: bool = False) -> list[Packet]:
     """A hop limit of 64 cannot come from the link (RFC 4861, 7.1.1); the marker is a nonce
     (RFC 3971, 5.3.2)."""
     peer = aim.place.peer(6)
     group = IPv6Address(b"\xff\x02" + bytes(9) + b"\x01\xff" + peer.packed[-3:])
-    ends = ((peer, aim.ether()), (group, aim.ether(dst=group_mac(group))))
+    ends = [(group, aim.ether(dst=group_mac(group)))] if to_its_group else [(peer, aim.ether())]
     option = Raw(b"\x0e\x02" + aim.marker + bytes(6))
     found = []
     for message in (ICMPv6ND_NS(tgt=str(peer)), ICMPv6ND_NA(tgt=str(aim.own), R=0, S=1, O=1)):
