@@ -38,9 +38,12 @@ class NoEffectError(Exception):
 
 
 class Bench:
-    """What a fault has in its hands: the chain, its programs, and the lab's hosts around it."""
+    """What a fault has in its hands: the chain, its programs, and the lab's hosts around it.
 
-    def __init__(self, chain: Chain, site: Site, markers: Markers, flood: Flood) -> None:
+    Without a flood it goes on at once.
+    """
+
+    def __init__(self, chain: Chain, site: Site, markers: Markers, flood: Flood | None) -> None:
         self.chain, self.site = chain, site
         self.shots: list[Shot] = []
         self.outages: list[Link] = []
@@ -114,6 +117,8 @@ class Bench:
 
     def go_on(self, rounds: int = ROUNDS) -> None:
         """Let the flood go on for a while; NoEffectError when it does not."""
+        if self._flood is None:
+            return
         enough = self._flood.wait(rounds * self._flood.round, _FLOOD_S)
         self.require(enough, "the flood stopped while the fault lasted")
 

@@ -61,7 +61,7 @@ def test_uplink_capture_holds_only_the_vpn_for_a_foreign_parser(
     packets = [p for p in rdpcap(str(tmp_path / "isp.pcap")) if not _is_link_noise(p)]
     assert len(packets) > 20
     for packet in packets:
-        assert IP in packet and UDP in packet
+        assert IP in packet and UDP in packet, packet.summary()
         ends = {(packet[IP].src, packet[UDP].sport), (packet[IP].dst, packet[UDP].dport)}
         assert (endpoint["address"], endpoint["port"]) in ends
     assert document["seconds"]["all"] > 0
