@@ -56,6 +56,7 @@ def test_uplink_capture_holds_only_the_vpn_for_a_foreign_parser(
     from scapy.utils import rdpcap
 
     done = netchain("demo", "--json", "--pcap", str(tmp_path))
+    assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     endpoint = document["vpn_endpoints"][0]
     packets = [p for p in rdpcap(str(tmp_path / "isp.pcap")) if not _is_link_noise(p)]

@@ -12,6 +12,7 @@ from netchain import paths
 from netchain.backends.base import Completed, Service, Tunnel, Uids, User, digest
 from netchain.backends.netns import wiring
 from netchain.backends.netns.client import KeeperClient, log_path
+from netchain.errors import NetchainError
 from netchain.model import addressing
 from netchain.model.addressing import CLIENT_MAC, NETVM_MAC, TUNNEL, UPLINK
 from netchain.model.allowed import Direction, Link
@@ -45,7 +46,12 @@ class NetnsBackend:
         qubes = {}
         for node, state in found.items():
             name = QubeName(node.partition(":")[2])
-            listing = self._list(chain, name)
+            try:
+                listing = self._list(chain, name)
+            except NetchainError:
+                if node in self.keeper.ask("observe", prefix=node)["nodes"]:
+                    raise
+                continue  # it ended meanwhile
             services = {n: s["version"] if s["running"] else "" for n, s in
                         state["services"].items()}  # fmt: skip
             if services.get(SERVICE) and _tunnel_changed(chain, name, networks.get(node, ())):
