@@ -6,7 +6,8 @@ is not listed is a leak, whoever sent it; so is whatever cannot be parsed.
 
 How it is built: a link carries what the qubes *behind* it may send (`senders_behind`), and only
 while the sender and every qube between it and the link is open. Answers come down as long as the
-netvm is open: who sends them does not know that a client was closed, and they end there. Otherwise
+netvm is open: who sends them does not know that a client was closed, and they end there. Down the
+uplink comes whatever strangers send to its address. Otherwise
 closed qubes leave a link with nothing but neighbour discovery between its two ends. On the uplink
 the source is sys-net's own address there, since that is where addresses change. Inside a VPN's
 tunnel it is the tunnel's own address, and the senders are the VPN qube's clients: never the VPN
@@ -112,7 +113,7 @@ def tunnels(chain: Chain) -> tuple[Link, ...]:
 
 def allowed(chain: Chain, link: Link, states: States) -> tuple[FlowPattern, ...]:
     """The flows that may be on the link; a qube without a state counts as blocked."""
-    patterns = list(_neighbours(chain, link))
+    patterns = [*_neighbours(chain, link), *_strangers(chain, link)]
     for sender in _senders(chain, link):
         is_open = _path_open(chain, sender, link, states)
         for pattern in _sent_by(chain, sender):
@@ -237,6 +238,20 @@ def _neighbours(chain: Chain, link: Link) -> Iterator[FlowPattern]:
     for direction in Direction:
         for source in (_UNSPECIFIED, _LINK_LOCAL):
             yield FlowPattern("multicast listener reports", Kind.MLD, direction, source, _MULTICAST)
+
+
+def _strangers(chain: Chain, link: Link) -> Iterator[FlowPattern]:
+    """On the uplink anybody may send to sys-net's address: flows of whoever had it before, scans.
+    None of it says anything of the chain; on the links behind sys-net it would be a leak."""
+    if link.netvm is not None or link.tunnel:
+        return
+    for version, everywhere in ((4, ANY4), (6, ANY6)):
+        own = _uplink_address(chain, version)
+        if own is None:
+            continue
+        for kind in (Kind.TCP, Kind.UDP, Kind.PING):
+            why = "whatever strangers send to the uplink's address"
+            yield FlowPattern(why, kind, Direction.DOWN, everywhere, ip_network(own))
 
 
 def _ends(chain: Chain, link: Link) -> list[tuple[Address, Address]]:
