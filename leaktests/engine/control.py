@@ -70,6 +70,8 @@ def _opened(chain: Chain, site: Site, qube: Qube) -> Iterator[None]:
         site.backend.block(chain, qube.name)
         for route in done:
             _ip(chain, site, qube, [*route[:1], "route", "del", *route[1:]])
+        for family in ("-4", "-6"):  # else it goes on asking who has what it was to pass on
+            _ip(chain, site, qube, [family, "neigh", "flush", "all"])
 
 
 def _routes(chain: Chain, qube: Qube) -> Iterator[list[str]]:

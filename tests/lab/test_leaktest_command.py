@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import CHAIN, ROOT, Netchain
+from commands import CHAIN, ROOT, Netchain, until
 
 from netchain.demo.control import OPEN_RULES
 
@@ -109,6 +109,28 @@ def test_interrupted_in_the_control_it_leaves_the_gateway_closed(up: Netchain) -
     assert states["sys-proxyvm"] in ("blocked", "ready")
     routes = up.in_network(f"{CHAIN}:sys-proxyvm", "ip", "route", "show", "default")
     assert "metric 1 " not in routes
+    assert up("up").returncode == 0
+    assert leaktest(up, "--state", "connected")[0] == 0
+
+
+def test_killed_in_the_control_the_next_one_finds_the_leak_and_up_mends_it(up: Netchain) -> None:
+    """Nothing can close the gateway then (it is the lab's); but it is seen."""
+    process = up.begin("leaktest", "--state", "connected")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("control:"):
+            break
+
+    def is_open() -> bool:
+        return "metric 1 " in up.in_network(f"{CHAIN}:sys-proxyvm", "ip", "-6", "route", "show")
+
+    assert until(is_open, 10)
+    process.kill()
+    process.communicate(timeout=20)
+    assert not is_up(up)
+    status, document = leaktest(up)
+    assert (status, document["verdict"]) == (10, "leak")
+    assert "sys-proxyvm--sys-firewall" in {leak["link"] for leak in document["leaks"]}
     assert up("up").returncode == 0
     assert leaktest(up, "--state", "connected")[0] == 0
 
