@@ -6,10 +6,14 @@ from leaktests.catalogue import (
     conntrack,
     destinations,
     dns,
+    faults_fragments,
+    faults_gateways,
     faults_inbound,
     faults_link,
+    faults_names,
     faults_routes,
     faults_rules,
+    faults_server,
     faults_tor,
     faults_uplink,
     faults_vpn,
@@ -51,6 +55,10 @@ FAULTS = (
     faults_uplink.topic,
     faults_routes.topic,
     faults_inbound.topic,
+    faults_gateways.topic,
+    faults_server.topic,
+    faults_names.topic,
+    faults_fragments.topic,
 )
 
 

@@ -40,7 +40,7 @@ def test_a_provider_without_ipv6_carries_none(chain: Chain) -> None:
         if qube.vpn is not None and qube.vpn.settings is not None
     }
     with InChain(chain.resolved(vpns, chain.wan), "sys-proxyvm") as vpn:
-        vif, own4, own6 = vpn.client()
+        vif, _, own6 = vpn.client()
         for way in ("", f"addr add {WRONG6}/64 dev {TUNNEL} nodad"):
             vpn.ip(*[way] if way else [], f"route replace ::/0 dev {TUNNEL}")
             for packet in (tcp(own6, WEB6, 443), udp(own6, WEB6, 443), udp(own6, WEB6, 53)):

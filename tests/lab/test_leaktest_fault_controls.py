@@ -1,0 +1,40 @@
+"""Faults that send something of their own: with the VPN's qube opened, that is what leaks.
+
+So each is known to send what its trial would notice. Not covered: other gateways opened (so not D20:
+what a program of the workstation sends, the Tor gateway holds).
+"""
+
+from __future__ import annotations
+
+import pytest
+from commands import Netchain
+from test_leaktest_faults import Running, named, open_all, running, tried, whole
+
+from leaktests.catalogue import faults_gateways, faults_server
+from leaktests.engine.fault import Fault
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.own_taps,
+    pytest.mark.filterwarnings("ignore:setDaemon:DeprecationWarning"),  # stem's
+]
+__all__ = ["Netchain", "running", "whole"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "sent"),
+    [
+        (named("G02"), faults_gateways.BOUND),
+        (named("G10"), faults_gateways.INNER),
+        (named("F17"), faults_server.TELLING[1]),
+    ],
+    ids=lambda given: given.name if isinstance(given, Fault) else "",
+)
+def test_what_a_fault_sends_leaks_once_the_vpns_qube_is_open(
+    whole: Running, fault: Fault, sent: bytes
+) -> None:
+    open_all(*whole)
+    found = tried(whole, fault)
+    assert found.verdict == "leak"
+    own = [one for one in found.found if one.shot is None and sent in one.leak.frame]
+    assert {one.leak.link for one in own} >= {"sys-proxyvm--sys-firewall"}
