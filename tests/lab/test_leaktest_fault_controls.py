@@ -1,7 +1,7 @@
 """Faults that send something of their own: with the VPN's qube opened, that is what leaks.
 
-So each is known to send what its trial would notice. Not covered: other gateways opened (so not D20:
-what a program of the workstation sends, the Tor gateway holds).
+So each is known to send what its trial would notice. Not covered: other gateways opened (so D20 is
+left out: what a program of the workstation sends, the Tor gateway holds).
 """
 
 from __future__ import annotations
