@@ -1,5 +1,5 @@
-"""V, F17. The VPN's server wants new keys, starts anew, loses big packets; and what of a client's
-TCP is seen outside the tunnel."""
+"""V, F17. The VPN's server wants new keys, starts anew, loses big packets; the VPN's program is
+replaced; and what of a client's TCP is seen outside the tunnel."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from netchain.wire.decode import decode
 
 topic = Faults(Role.VPN_PROXY)
 _BIG = 900
+_COPY = "/run/wireguard-go.new"  # of the qube's own
 _HOLE = f"""table inet hole {{
     chain f {{
         type filter hook forward priority 0; udp dport 51820 meta length > {_BIG} counter drop;
@@ -96,6 +97,29 @@ def reconnected(bench: Bench) -> Iterator[None]:
     bench.run(_vpn(bench), *command.argv, stdin=command.stdin)
     _answered(bench)
     yield
+
+
+@topic.fault("V20", "the VPN's program is taken away under it, then another is put in its place",
+             degrades=Role.VPN_PROXY)  # fmt: skip
+def replaced(bench: Bench) -> Iterator[None]:
+    """As a package manager does it; seen by this qube only. At first what starts in its place ends
+    at once, then it is a copy of it that runs."""
+    vpn, find = _vpn(bench), 'realpath "$(command -v "$0")"'
+    running = partial(bench.pids, vpn, "wireguard-go")
+    path, old = bench.run(vpn, "sh", "-c", find, "wireguard-go").strip(), running()
+    bench.require(bool(old), "there is no wireguard-go")
+    bench.run(vpn, "cp", path, _COPY)
+    try:
+        bench.run(vpn, "mount", "--bind", "/bin/false", path)
+        bench.run(vpn, "kill", "-KILL", *old)
+        bench.go_on()
+        bench.wait(lambda: not running(), "the old program still runs")
+        bench.run(vpn, "mount", "--bind", _COPY, path)
+        bench.wait(lambda: bool(running()), "the new program does not run")
+        _answered(bench)
+        yield
+    finally:
+        bench.run(vpn, "sh", "-c", f"while umount -l {path} 2>/dev/null; do :; done; rm {_COPY}")
 
 
 @topic.fault("V14", "packets that are big are lost on the way to the VPN's server, and none tells")

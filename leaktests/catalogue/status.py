@@ -40,6 +40,18 @@ CLAIMED_ELSEWHERE: dict[str, str] = {
     "G05": f"{_LAB}rules_packets_firewall.py, {_LAB}rules_packets_vpn.py",
     "G06": f"{_PLATFORM}first_packets.py",
     "G08": f"{_LAB}rules_packets_vpn.py",
+    "G03": f"{_LAB}gateways_idle.py",
+    "C02": f"{_LAB}rules_flow_table.py",
+    "C08": f"{_LAB}rules_flow_table.py",
+    "C12": f"{_LAB}rules_ipv6_nat.py, {_LAB}rules_packets_vpn.py",
+    "C13": f"{_LAB}rules_flow_table.py",
+    "V10": f"{_LAB}mend.py: another provider, and every link is judged",
+    "V21": f"{_LAB}ends_under_flood.py",
+    "W11": f"{_LAB}ends_under_flood.py, {_LAB}trouble.py",
+    "D14": f"{_LAB}names_of_the_machine.py",
+    "D15": f"{_LAB}names_of_the_machine.py",
+    "D16": f"{_LAB}names_of_the_machine.py",
+    "D17": f"{_LAB}names_of_the_machine.py",
     "D13": f"{_LAB}leaktest_faults.py: questions for names are in every flood",
     "T01": f"{_LAB}rules_packets_workstation.py",
     "T03": f"{_LAB}rules_packets_tor.py",
@@ -77,9 +89,11 @@ EXCUSED: dict[str, str] = {
 NEXT, OPENVPN, VMS, QUBES, UPLINK = (
     "the leak tests' next step", "OpenVPN and bridges", "virtual machines", "Qubes", "real uplinks",
 )  # fmt: skip
+SWITCHING = "NetVM switching"
 _LATER: dict[str, tuple[str, ...]] = {
     OPENVPN: ("D18", "D19", "G07", "G09", "N11", "R11", "T08", "T09", "V15", "V16", "V17", "V19"),
-    VMS: ("H03", "H16", "H17", "W01", "W09", "W10", "W13"),
+    VMS: ("H03", "H16", "H17", "V11", "W01", "W09", "W10", "W13"),
+    SWITCHING: ("C03", "W05"),
     QUBES: ("G04", "H04", "W12", "W14"),
     UPLINK: ("I10", "I11", "I12", "I13", "I14", "N04", "N05", "N15", "N16",
              "N18"),
