@@ -7,7 +7,7 @@ descriptor, its network.
 
 Inside, /run (and in a qube /tmp) is empty and its own: the host's sockets of systemd-resolved,
 nscd, D-Bus, avahi and X cannot be reached; /proc and /sys show the node; resolv.conf and hosts
-are its own.
+are its own, in an /etc of its own with all else that the machine has there.
 sysctls are set before the node has any link, so that no link ever starts with a default;
 afterwards /proc/sys is read-only there: the kernel asks for the machine's own root only, without
 any capability, so that as root every program of uid 0 could write rp_filter and forwarding.
@@ -15,6 +15,7 @@ any capability, so that as root every program of uid 0 could write rp_filter and
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -30,6 +31,7 @@ _NAMESPACES = (
     syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
 )
 OWN_ETC = "/run/netchain-etc"
+_NAMES = ("resolv.conf", "hosts")
 _TMPFS = syscalls.MS_NOSUID | syscalls.MS_NODEV
 _PROC = _TMPFS | syscalls.MS_NOEXEC
 
@@ -133,7 +135,6 @@ def _mounts(spec: Mapping[str, Any]) -> None:
     syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
     syscalls.mount("proc", "/proc", "proc", _PROC)
     syscalls.mount("sysfs", "/sys", "sysfs", _PROC)
-    resolv = Path("/etc/resolv.conf").resolve()
     # Opened now: what is bound may lie below a directory that is hidden next.
     binds = {
         inside: os.open(outside, os.O_PATH | os.O_CLOEXEC)
@@ -146,23 +147,43 @@ def _mounts(spec: Mapping[str, Any]) -> None:
     for inside, fd in binds.items():
         Path(inside).mkdir(parents=True, exist_ok=True)
         syscalls.mount(f"/proc/self/fd/{fd}", inside, flags=syscalls.MS_BIND)
-    _etc(spec, resolv)
+    _etc(spec)
 
 
-def _etc(spec: Mapping[str, Any], resolv: Path) -> None:
-    """The node's own resolv.conf and hosts, over the machine's."""
+def _etc(spec: Mapping[str, Any]) -> None:
+    """An /etc of the node's own: its resolv.conf and hosts, and each other entry of the machine's.
+
+    Nothing is mounted on a file of the machine's: who renames a new one over that takes the mount
+    away in every namespace (tests/lab/test_machine_replaces_resolv_conf.py).
+    """
     own = Path(OWN_ETC)
     own.mkdir()
     write_names(own, spec)
-    if not resolv.exists():  # it pointed into the /run that is hidden now
-        resolv.parent.mkdir(parents=True, exist_ok=True)
-        resolv.touch()
-    syscalls.mount(str(own / "resolv.conf"), str(resolv), flags=syscalls.MS_BIND)
-    syscalls.mount(str(own / "hosts"), "/etc/hosts", flags=syscalls.MS_BIND)
+    machine = os.open("/etc", os.O_PATH | os.O_CLOEXEC)
+    with os.scandir("/etc") as found:
+        entries = [entry for entry in found if entry.name not in _NAMES]
+    syscalls.mount("tmpfs", "/etc", "tmpfs", _TMPFS, "mode=0755,size=64m")
+    for entry in entries:
+        _as_on_the_machine(f"/proc/self/fd/{machine}/{entry.name}", Path("/etc", entry.name))
+    for name in _NAMES:
+        Path("/etc", name).symlink_to(own / name)
+
+
+def _as_on_the_machine(outside: str, inside: Path) -> None:
+    """The same link, or the file or directory itself; what ends meanwhile is left out."""
+    with contextlib.suppress(FileNotFoundError):
+        if Path(outside).is_symlink():
+            inside.symlink_to(Path(outside).readlink())
+            return
+        if Path(outside).is_dir():
+            inside.mkdir()
+        else:
+            inside.touch()
+        syscalls.mount(outside, str(inside), flags=syscalls.MS_BIND | syscalls.MS_REC)
 
 
 def write_names(directory: Path, spec: Mapping[str, Any]) -> None:
-    """resolv.conf and hosts in place, since the files themselves are bound over the machine's."""
+    """resolv.conf and hosts, in place: a reader finds the old text or the new one's beginning."""
     hosts = [("localhost", "127.0.0.1"), ("localhost", "::1"), *spec.get("hosts", {}).items()]
     texts = {
         "resolv.conf": "".join(f"nameserver {a}\n" for a in spec.get("resolv", ())),
