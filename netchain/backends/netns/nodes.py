@@ -159,27 +159,27 @@ def _etc(spec: Mapping[str, Any]) -> None:
     own = Path(OWN_ETC)
     own.mkdir()
     write_names(own, spec)
-    machine = os.open("/etc", os.O_PATH | os.O_CLOEXEC)
+    machine = f"/proc/self/fd/{os.open('/etc', os.O_PATH | os.O_CLOEXEC)}"
     with os.scandir("/etc") as found:
         entries = [entry for entry in found if entry.name not in _NAMES]
     syscalls.mount("tmpfs", "/etc", "tmpfs", _TMPFS, "mode=0755,size=64m")
     for entry in entries:
-        _as_on_the_machine(f"/proc/self/fd/{machine}/{entry.name}", Path("/etc", entry.name))
+        with contextlib.suppress(FileNotFoundError):  # it has gone meanwhile
+            _as_on_the_machine(entry, f"{machine}/{entry.name}")
     for name in _NAMES:
         Path("/etc", name).symlink_to(own / name)
 
 
-def _as_on_the_machine(outside: str, inside: Path) -> None:
-    """The same link, or the file or directory itself; what ends meanwhile is left out."""
-    with contextlib.suppress(FileNotFoundError):
-        if Path(outside).is_symlink():
-            inside.symlink_to(Path(outside).readlink())
-            return
-        if Path(outside).is_dir():
-            inside.mkdir()
-        else:
-            inside.touch()
-        syscalls.mount(outside, str(inside), flags=syscalls.MS_BIND | syscalls.MS_REC)
+def _as_on_the_machine(entry: os.DirEntry[str], machines: str) -> None:
+    """The same link in the node's /etc, or the machine's file or directory itself."""
+    if entry.is_symlink():
+        Path(entry.path).symlink_to(Path(machines).readlink())
+        return
+    if entry.is_dir(follow_symlinks=False):
+        Path(entry.path).mkdir()
+    else:
+        Path(entry.path).touch()
+    syscalls.mount(machines, entry.path, flags=syscalls.MS_BIND | syscalls.MS_REC)
 
 
 def write_names(directory: Path, spec: Mapping[str, Any]) -> None:
