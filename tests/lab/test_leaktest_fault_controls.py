@@ -12,6 +12,8 @@ from test_leaktest_faults import Running, named, open_all, running, tried, whole
 
 from leaktests.catalogue import faults_gateways, faults_server
 from leaktests.engine.fault import Fault
+from netchain.demo.control import OPEN_RULES
+from netchain.model.chain import Role
 
 pytestmark = [
     pytest.mark.lab,
@@ -38,3 +40,11 @@ def test_what_a_fault_sends_leaks_once_the_vpns_qube_is_open(
     assert found.verdict == "leak"
     own = [one for one in found.found if one.shot is None and sent in one.leak.frame]
     assert {one.leak.link for one in own} >= {"sys-proxyvm--sys-firewall"}
+
+
+def test_a_qube_that_keeps_fragments_is_told_of(whole: Running) -> None:
+    chain, site = whole
+    net = chain.with_role(Role.NET)[0].name
+    site.backend.load_rules(chain, net, OPEN_RULES)
+    found = tried(whole, named("F06"))
+    assert any(f"{net} keeps fragments" in doubt for doubt in found.doubts)
