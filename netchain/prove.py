@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
-from typing import Self
+from typing import Any, Self
 
 from netchain.backends.base import Backend
 from netchain.model import addressing
@@ -29,6 +29,7 @@ from netchain.model.chain import Address, Chain, QubeState
 from netchain.wire import build
 from netchain.wire.capture import Captured
 from netchain.wire.decode import decode
+from netchain.wire.hearing import Hearing
 from netchain.wire.judge import Leak, LinkVerdict, Timeline, judge, permits
 from netchain.wire.tap import Tap
 
@@ -56,7 +57,8 @@ class Sensor:
     """The taps of one chain, and the frames that we sent ourselves, by link."""
 
     backend: Backend
-    tap: Tap = field(default_factory=lambda: Tap({}))
+    tap: Hearing[Any] = field(default_factory=lambda: Tap({}))
+    """Of the kind that the backend gives ends of links for."""
     injected: dict[str, set[bytes]] = field(default_factory=dict)
     _silent: frozenset[str] = frozenset()
     _tunnels: set[str] = field(default_factory=set)
@@ -174,13 +176,14 @@ class Sensor:
 
     def doubts(self) -> list[str]:
         """What keeps silence from being a proof."""
-        found = [f"the tap failed: {self.tap.failed}"] if self.tap.failed else []
         for link in list(self._outages):
             self._note_outages(link)
         dead = self.tap.dead.items()
-        found += [f"the tap on {n} is deaf: {why}" for n, why in dead if n not in self._expected]
+        found = [f"the tap on {n} is deaf: {why}" for n, why in dead if n not in self._expected]
         found += [f"{link} went down while it was heard" for link in dict.fromkeys(self._lost)]
         found += [f"{n} frames of {link} were lost" for link, n in self.tap.drops().items() if n]
+        if failed := self.tap.failed:  # asked last: it may have failed just now
+            found.append(f"the tap failed: {failed}")
         if self.clock_was_set():
             found.append("the clock was set meanwhile: frames cannot be told apart by time")
         return found

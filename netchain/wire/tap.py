@@ -9,6 +9,7 @@ before it on the same path has then been heard, without any sleep.
     receiver        reads one socket: frame, time, direction, VLAN tag
     sender          sends many frames at once
     capture         `Captured`, and the store with its waiting
+    hearing         what a tap is to its users, wherever its sockets are
     tap             the thread, dead links, drops, injection
 
 A tap never goes deaf in silence: `failed` says why the reader ended, `dead` which links cannot be
@@ -21,15 +22,14 @@ import os
 import select
 import socket
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from threading import Lock, Thread
 from time import time_ns
-from types import TracebackType
-from typing import Self
 
-from netchain.wire.capture import Captured, Mark, Store
+from netchain.wire.capture import Captured, Store
 from netchain.wire.flow import LinkType
+from netchain.wire.hearing import DOWN, GONE, Hearing
 from netchain.wire.packet_socket import (
     close_all,
     interface_of,
@@ -48,8 +48,6 @@ _ROUNDS = 8
 """Batches that one link may bring before the other links have their turn."""
 _RECHECK_S = 0.05
 """How often it is looked whether a link that is down is gone: the kernel does not say so."""
-_DOWN = "the interface is down"
-_GONE = "the interface is gone"
 
 
 class _Link:
@@ -59,7 +57,7 @@ class _Link:
         gone = interface_of(tap) == ""
         self.name = name
         self.link_type = LinkType.ETHERNET if gone else link_type_of(tap)
-        self.dead: str | None = _GONE if gone else None
+        self.dead: str | None = GONE if gone else None
         self.gone = gone
         self.down_ns = 0
         self.outages = 0
@@ -67,12 +65,14 @@ class _Link:
         self.socket = socket.socket(fileno=tap.detach())
 
 
-class Tap:
+class Tap(Hearing[socket.socket]):
     """Hears its links from the moment they are added until `close`; a context manager.
 
     `injectors` are the ways to send: of the links by their names, and others. The tap takes sockets
     over: it detaches them from the objects passed in, and closes them.
     """
+
+    injectors: Injectors
 
     def __init__(
         self,
@@ -146,17 +146,6 @@ class Tap:
         self.injectors.remove(link)
         found.socket.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     @property
     def failed(self) -> str | None:
         """Why the reader ended although nobody closed the tap; None while it listens."""
@@ -182,47 +171,6 @@ class Tap:
                     link.drops += take_drops(link.socket)
                 counts[link.name] += link.drops
         return counts
-
-    def mark(self) -> Mark:
-        """The position behind all frames stored by now, for `frames` and `wait_for`."""
-        return self._store.mark()
-
-    def frames(self, link: str | None = None, since: Mark | None = None) -> list[Captured]:
-        """What `link` brought in the order of its arrival, or all links by time; behind `since`.
-
-        Raises KeyError for an unknown link.
-        """
-        return self._store.frames(link, since)
-
-    def take(self) -> Mapping[str, list[Captured]]:
-        """The stored frames by link, which are forgotten here: room for others. Drops stay."""
-        return self._store.take()
-
-    def wait_for(
-        self,
-        wanted: bytes | Callable[[Captured], bool],
-        links: Collection[str],
-        deadline_s: float,
-        since: Mark | None = None,
-    ) -> frozenset[str]:
-        """Wait until each of `links` has brought a frame that is `wanted`, behind the mark `since`.
-
-        `wanted` is a part of the frame's bytes, or a predicate. Without `since` all stored frames
-        count, and are searched. Returns the links still missing: when `deadline_s` seconds are
-        over, or sooner when the reader has ended or no missing link can bring another frame.
-        Raises KeyError for an unknown link.
-        """
-        if isinstance(wanted, bytes):
-            needle = wanted
-            return self._store.wait_for(lambda seen: needle in seen.frame, links, deadline_s, since)
-        return self._store.wait_for(wanted, links, deadline_s, since)
-
-    def inject(self, link: str, frame: bytes) -> None:
-        """Send `frame` out of the injector of `link`, whose tap hears it like any other frame.
-
-        Raises KeyError for a link without an injector, OSError if it cannot be sent.
-        """
-        self.injectors.send(link, frame)
 
     def close(self) -> None:
         """Stop listening. Frames, drops and dead links can still be asked for."""
@@ -256,7 +204,7 @@ class Tap:
                     self._drain(self._links[descriptor])
             for link in down:
                 if link.socket.fileno() in self._links and interface_of(link.socket) == "":
-                    self._bury(link, _GONE)
+                    self._bury(link, GONE)
         self._store.wake()
 
     def _drain(self, link: _Link) -> None:
@@ -272,7 +220,7 @@ class Tap:
                 continue
             if batch:
                 self._store.add(link.name, batch)
-                if link.dead == _DOWN and batch[-1].time_ns > link.down_ns:
+                if link.dead == DOWN and batch[-1].time_ns > link.down_ns:
                     link.dead = None
             if len(batch) < BATCH:
                 return
@@ -284,9 +232,9 @@ class Tap:
             self._epoll.unregister(link.socket.fileno())
             self._bury(link, str(error))
         elif interface_of(link.socket) == "":
-            self._bury(link, _GONE)
+            self._bury(link, GONE)
         else:
-            link.dead, link.down_ns = _DOWN, time_ns()
+            link.dead, link.down_ns = DOWN, time_ns()
 
     def _bury(self, link: _Link, reason: str) -> None:
         link.dead, link.gone = reason, True
