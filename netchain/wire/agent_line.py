@@ -108,8 +108,10 @@ class Line:
                     left = left[os.write(self._commands.fileno(), left) :]
                 except BlockingIOError:
                     _wait(self._commands.fileno(), select.POLLOUT)
-                except OSError as error:
-                    raise self.fail(f"it reads no commands: {error.strerror}") from None
+                except (BrokenPipeError, ConnectionResetError):
+                    with self._changed:  # the reader may know why
+                        self._changed.wait_for(lambda: self._ended, self._deadline_s)
+                    raise self.fail("it reads no commands") from None
             if left and monotonic() > until:
                 raise self.fail(f"it read no commands for {self._deadline_s:g} s")
 
@@ -151,8 +153,12 @@ class Line:
         while True:
             if self._wake in dict(poll.poll()):
                 return b""
-            with suppress(BlockingIOError):
+            try:
                 return os.read(self._output.fileno(), _CHUNK)
+            except ConnectionResetError:  # a socket that was closed before it was read empty
+                return b""
+            except BlockingIOError:
+                continue
 
     def _sort(self, data: bytes) -> None:
         """Hand out the records: what came before an answer is heard before it."""

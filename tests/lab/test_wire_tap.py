@@ -1,22 +1,20 @@
 """The tap on real links: nothing is lost, nothing is heard wrongly, and deafness shows.
 
-Each scenario runs in network namespaces of its own, as `unshare ... python test_wire_tap.py NAME`:
-an unprivileged user may do that, too. Not covered: network cards and their offloads, and segments
-larger than a tap can hold.
+Each scenario runs in network namespaces of its own (pairs.py). Not covered: network cards and their
+offloads, and segments larger than a tap can hold.
 """
 
 import fcntl
-import json
 import os
 import socket
 import struct
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from time import monotonic, time_ns
 
 import pytest
+from pairs import DEADLINE_S, HEAD, ip, pair, run_alone
 
 from netchain.wire.capture import FRAME_OVERHEAD
 from netchain.wire.decode import decode
@@ -25,31 +23,6 @@ from netchain.wire.receiver import Receiver
 from netchain.wire.tap import Tap, open_inject_socket, open_packet_socket
 
 pytestmark = pytest.mark.lab
-
-HEAD = bytes.fromhex("02000000000b 02000000000a 88b5")
-DEADLINE_S = 20.0
-
-
-def ip(*commands: str) -> None:
-    subprocess.run(["ip", "-batch", "-"], input="\n".join(commands), text=True, check=True)
-
-
-def operational() -> set[str]:
-    """Interfaces that send what they are given: of veths, those whose queue is there by now."""
-    done = subprocess.run(["ip", "-j", "link"], capture_output=True, text=True, check=True)
-    return {link["ifname"] for link in json.loads(done.stdout) if link["operstate"] == "UP"}
-
-
-def pair(near: str, far: str) -> None:
-    """Two connected interfaces that send nothing of their own."""
-    silent = "addrgenmode none"
-    ip(
-        f"link add {near} type veth peer name {far}",
-        *(f"link set {end} {silent} multicast off up" for end in (near, far)),
-    )
-    deadline = monotonic() + 5
-    while not {near, far} <= operational():
-        assert monotonic() < deadline  # until then what an end sends may be dropped
 
 
 def listen(*interfaces: str, **options: int) -> Tap:
@@ -272,17 +245,7 @@ SCENARIOS: list[Callable[[], None]] = [
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_tap(scenario: Callable[[], None]) -> None:
-    unshare = ["unshare", "--user", "--map-root-user", "--net"]
-    python = [sys.executable, "-W", "error", str(Path(__file__).resolve()), scenario.__name__]
-    ran = subprocess.run(
-        [*unshare, *python],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=4 * DEADLINE_S,
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stderr == ""
+    run_alone(__file__, scenario)
 
 
 if __name__ == "__main__":
