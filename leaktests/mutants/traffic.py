@@ -43,7 +43,7 @@ USUAL = {4: ERRORS[4][:3], 6: ERRORS[6][:4]}
 _NOT_ITS_OWN = frozenset({"F01", "F02", "F03", "F04", "F05", "F18", "P33"})
 """Fragments and lengths that lie, from the workstation itself: the kernel puts fragments together
 before its rules and takes them apart again behind them; the next hop drops them."""
-_MOST = 20
+_MOST = 8
 _OLD_PORT = 45000
 
 

@@ -38,15 +38,19 @@ table {TABLE} {{
 }}
 """
 """Everything passes, flows are tracked; the kernel does not refuse what no program waits for."""
+_OLD_STEP = -1
+"""The step of a sweep in which flows from before go on."""
 UNBLOCKED = f"table {BLOCKED_TABLE}\ndelete table {BLOCKED_TABLE}\n"
 
 
 @dataclass(frozen=True)
 class Swept:
-    """What one sweep showed; `counts` are packets by the line of the rule that met them."""
+    """What one sweep showed; `counts` are packets by the line of the rule that met them, `steps`
+    the steps of the sweep in which each breach was seen first."""
 
     breaches: Mapping[tuple[str, str], Breach]
     counts: Mapping[int, int]
+    steps: Mapping[tuple[str, str], int] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
 
 
@@ -77,6 +81,7 @@ class Trials:
         self._judge = Judge(self.scene, markers, self._volleys)
         self._frames = {id(v): [shot.frame for shot in v.shots] for v in self._volleys}
         self._old: dict[int, OldFlow] = {flow.number: flow for flow in old}
+        self._errors = {flow.number: tuple(flow.errors()) for flow in old}
         self._uid = 0
         self.bench = Bench(self.scene)
 
@@ -116,28 +121,38 @@ class Trials:
         failing = self._failing()
         return Result(DEAD if failing else SILENT, (), (), ", ".join(failing), found.doubts)
 
-    def sweep(self, edits: Edits) -> Swept:
-        """Everything is sent at the qube under the edited file. OSError when nft refuses it."""
+    def sweep(self, edits: Edits, step: int | None = None) -> Swept:
+        """Everything is sent at the qube under the edited file, or what is of one step only. OSError
+        when nft refuses the file."""
         bench, doubts = self.bench, Counter[str]()
         breaches: dict[tuple[str, str], Breach] = {}
+        steps: dict[tuple[str, str], int] = {}
         lines = apply(self.file.lines, edits)
-        self._load(lines, old=True)
-        for volley, way in self._order():
-            self._as(volley.facts)
-            bench.way(way)
-            frames = self._frames[id(volley)]
-            if volley.own is not None:
-                bench.send_own(volley.own, frames)
-            elif lost := bench.send(volley.link, frames):
-                doubts[f"the qube did not get shots through {volley.link}"] += lost
-            for breach in self._judge.breaches(volley, bench.seen()):
+        self._load(lines, old=step in (None, _OLD_STEP))
+        for number, (volley, way) in enumerate(self._order()):
+            if step not in (None, number):
+                continue
+            for breach in self._fired(volley, way, doubts):
                 breaches.setdefault(breach.key, breach)
-        counts = self._counts(lines)
-        for breach in self._revive():
+                steps.setdefault(breach.key, number)
+        counts = self._counts(lines) if step is None else {}
+        for breach in self._revive() if step in (None, _OLD_STEP) else ():
             breaches.setdefault(breach.key, breach)
+            steps.setdefault(breach.key, _OLD_STEP)
         doubts["frames were lost"] += bench.drops()
         told = tuple(f"{count} times: {what}" for what, count in doubts.items() if count)
-        return Swept(breaches, counts, told)
+        return Swept(breaches, counts, steps, told)
+
+    def _fired(self, volley: Volley, way: Way, doubts: Counter[str]) -> Iterator[Breach]:
+        """One volley, and what came of it."""
+        self._as(volley.facts)
+        self.bench.way(way)
+        frames = self._frames[id(volley)]
+        if volley.own is not None:
+            self.bench.send_own(volley.own, frames)
+        elif lost := self.bench.send(volley.link, frames):
+            doubts[f"the qube did not get shots through {volley.link}"] += lost
+        return self._judge.breaches(volley, self.bench.seen())
 
     def _order(self) -> Iterator[tuple[Volley, Way]]:
         """What comes in from one client and from outside by every way; what the qube itself sends
@@ -190,7 +205,7 @@ class Trials:
             self.bench.way(way)
             self._open_flows(strict.values())
             yield from self._judge.revived(strict, f"goes on, {way}", self.bench.seen())
-            self._put(error for flow in strict.values() for error in flow.errors())
+            self._put(error for number in strict for error in self._errors[number])
             yield from self._judge.revived(strict, f"error, {way}", self.bench.seen())
         self.bench.way(Way.NORMAL)
         for link in self.bench.links:
@@ -203,7 +218,7 @@ class Trials:
         for flow in self._old.values():
             packets = ((flow.way_in, flow.first), (flow.way_out, flow.answer))
             yield from (packet for end, packet in packets if end and end != link)
-            yield from (error for end, _, error in flow.errors() if end and end != link)
+            yield from (error for end, _, error in self._errors[flow.number] if end and end != link)
 
     def _put(self, packets: Iterable[tuple[str, str, bytes]]) -> None:
         """Each in through its first end, or ("") out to its second as the qube's own."""
