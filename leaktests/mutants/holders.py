@@ -5,9 +5,9 @@ too, one at a time and all at once. Then those who held in the stead of other mu
 everything else is opened at once. A mutant is redundant when something gets through with it and
 them, that does not get through with only them opened: it and they each hold that.
 
-The search is bounded, and tries no pairs. What many opened together show is then made less in the
-one step of the sweep that shows it, which takes a tenth of the time; what is left when that bound is
-reached is named as it is.
+The search is bounded, and tries no pairs. Of many that were opened together as many as can be are
+closed again, in the one step of the sweep that showed something (that takes a tenth of the time);
+what is left when that bound is reached is named as it is.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class Search:
         return [breach for key, breach in both.breaches.items() if key not in alone.breaches]
 
     def _least(self, mutant: Mutant, held: Held, shown: Breach) -> Held:
-        """As few of them as are needed for that breach: halves, quarters and so on are closed again,
-        as long as the bound allows."""
+        """As few of them as are needed for that breach: halves, quarters and so on are closed
+        again, as long as the bound allows."""
         step = self._swept_with(mutant, held).steps[shown.key]
         size, left = (len(held) + 1) // 2, _CLOSINGS
         while len(held) > 1 and left > 0:

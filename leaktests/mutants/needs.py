@@ -16,15 +16,15 @@ from leaktests.mutants.bench import Bench, Own
 from leaktests.mutants.messages import NUMBERS, WIREGUARD
 from leaktests.mutants.scenes import BLOCKED, Scene
 from leaktests.mutants.traffic import WEB
-from netchain.model.addressing import TUNNEL, UPLINK, VIRTUAL_DNS, address4, address6
-from netchain.model.chain import Address, Chain, Endpoint, Qube, Role
+from leaktests.mutants.wanted import PORT, address_of, behind, wanted
+from netchain.model.addressing import TUNNEL, UPLINK, VIRTUAL_DNS, address6
+from netchain.model.chain import Address, Qube, Role
 from netchain.tor.torrc import DNS_PORT, TRANS_PORT
 from netchain.wire import build
 from netchain.wire.decode import decode
 from netchain.wire.flow import Flow
 
 Needs = Iterator[tuple[str, bool]]
-_PORT = 47000
 _TCP = 6
 _ERRORS = {4: ((3, 1), (3, 4), (11, 0), (12, 0)), 6: ((1, 0), (2, 0), (3, 0), (4, 0))}
 _REQUEST = {4: 13, 6: 139}  # timestamp, node information: requests that are no ping
@@ -143,16 +143,16 @@ class _Tried:
         netvm = self._chain[str(self._me.netvm)]
         torified = netvm.role is Role.TOR_GATEWAY
         for version in (4,) if torified else (4, 6):
-            own, web = _of(self._chain, self._me, version), WEB[version]
-            packets = [build.tcp(own, web, _PORT, 443, "S", NUMBERS)]
+            own, web = address_of(self._chain, self._me, version), WEB[version]
+            packets = [build.tcp(own, web, PORT, 443, "S", NUMBERS)]
             if torified:
-                packets.append(build.udp(own, _of(self._chain, netvm, 4), _PORT, 53, b"name"))
+                packets.append(build.udp(own, address_of(self._chain, netvm, 4), PORT, 53, b"name"))
             else:
-                packets += [build.udp(own, web, _PORT, 443, b"x"), build.ping(own, web, b"x")]
+                packets += [build.udp(own, web, PORT, 443, b"x"), build.ping(own, web, b"x")]
             for packet in packets:
                 yield from self._sent(packet)
         for version in (4, 6):
-            own = _of(self._chain, self._me, version)
+            own = address_of(self._chain, self._me, version)
             seen = self._own(UPLINK, build.icmp(own, WEB[version], _REQUEST[version], 0, bytes(20)))
             heard = {f.icmp_type for f in seen["delivered"]}
             yield f"a refusal over IPv{version} is told", (3 if version == 4 else 1) in heard
@@ -169,7 +169,7 @@ class _Tried:
         yield f"the answer to {name}", any(f.protocol == flow.protocol for f in told)
         if flow.protocol == _TCP:
             more = build.tcp(
-                *messages.addresses(packet), _PORT, flow.dport or 0, "PA", NUMBERS, b"x"
+                *messages.addresses(packet), PORT, flow.dport or 0, "PA", NUMBERS, b"x"
             )
             yield f"more of {name}", bool(self._own(UPLINK, more)[UPLINK])
         if errors:
@@ -177,13 +177,13 @@ class _Tried:
 
     def tor_gateway(self) -> Needs:
         for version in (4, 6):
-            own = _of(self._chain, self._me, version)
-            yield from self._sent(build.tcp(own, WEB[version], _PORT, 9001, "S", NUMBERS))
-        own4 = _of(self._chain, self._me, 4)
+            own = address_of(self._chain, self._me, version)
+            yield from self._sent(build.tcp(own, WEB[version], PORT, 9001, "S", NUMBERS))
+        own4 = address_of(self._chain, self._me, 4)
         for vif, client in self._bench.vifs.items():
-            source = _of(self._chain, client, 4)
+            source = address_of(self._chain, client, 4)
             for to, port in ((WEB[4], 443), (WEB[4], 9050), (own4, 9050), (own4, 9105)):
-                syn = build.tcp(source, to, _PORT, port, "S", NUMBERS)
+                syn = build.tcp(source, to, PORT, port, "S", NUMBERS)
                 seen = self._through(vif, syn)
                 refused = [f for f in seen[vif] if f.tcp_flags == _RESET_AND_ACK]
                 taken = {f.dport for f in seen["delivered"]}
@@ -195,7 +195,7 @@ class _Tried:
                     f"TCP to {to}:{port} from {vif} is answered",
                     any(f.source == to.packed and f.sport == port for f in refused),
                 )
-            question = build.udp(source, own4, _PORT, 53, b"name")
+            question = build.udp(source, own4, PORT, 53, b"name")
             told = self._through(vif, question)[vif]
             yield f"a closed DNSPort is told on {vif}", any(f.icmp_type == 3 for f in told)
             yield from self._served(vif, source, own4)
@@ -209,7 +209,7 @@ class _Tried:
             streams.bind((str(own), TRANS_PORT))
             streams.listen()
             names.settimeout(0.2)
-            question = build.udp(client, own, _PORT + 1, 53, b"name")
+            question = build.udp(client, own, PORT + 1, 53, b"name")
             for turn in ("first", "second"):
                 self._through(vif, question)
                 try:
@@ -219,10 +219,10 @@ class _Tried:
                 except OSError:
                     seen = []
                 yield f"the {turn} name is told on {vif}", any(f.sport == 53 for f in seen)
-            syn = build.tcp(client, WEB[4], _PORT + 1, 443, "S", NUMBERS)
+            syn = build.tcp(client, WEB[4], PORT + 1, 443, "S", NUMBERS)
             answers = self._through(vif, syn)[vif]
             yield f"a stream is opened from {vif}", any(f.tcp_flags == 0x12 for f in answers)
-            ack = build.tcp(client, WEB[4], _PORT + 1, 443, "PA", NUMBERS, b"GET")
+            ack = build.tcp(client, WEB[4], PORT + 1, 443, "PA", NUMBERS, b"GET")
             more = self._through(vif, ack)["delivered"]
             yield f"a stream goes on from {vif}", any(f.dport == TRANS_PORT for f in more)
 
@@ -233,23 +233,23 @@ class _Tried:
             address.version: address for address in vpn.settings.addresses
         }
         for vif, client in self._bench.vifs.items():
-            for packet in _wanted(self._chain, client):
+            for packet in wanted(self._chain, client):
                 yield from self._goes(vif, packet, TUNNEL, inside[messages.version(packet)])
             if client.role is Role.WORKSTATION:
                 yield from self._names(vif, client, vpn.settings.dns)
                 yield from self._fits(vif, client)
             yield from self._too_big(vif, client)
         end = vpn.settings.endpoint
-        own = _of(self._chain, self._me, end.address.version)
-        yield from self._sent(build.udp(own, end.address, _PORT, end.port, WIREGUARD))
+        own = address_of(self._chain, self._me, end.address.version)
+        yield from self._sent(build.udp(own, end.address, PORT, end.port, WIREGUARD))
 
     def _names(self, vif: str, client: Qube, dns: tuple[Address, ...]) -> Needs:
         for resolver in dns:
             version = resolver.version
             asked = VIRTUAL_DNS[0] if version == 4 else WEB[6]
-            source = _of(self._chain, client, version)
-            for packet in (build.udp(source, asked, _PORT + 2, 53, b"name"),
-                           build.tcp(source, asked, _PORT + 2, 53, "S", NUMBERS)):  # fmt: skip
+            source = address_of(self._chain, client, version)
+            for packet in (build.udp(source, asked, PORT + 2, 53, b"name"),
+                           build.tcp(source, asked, PORT + 2, 53, "S", NUMBERS)):  # fmt: skip
                 seen = self._through(vif, packet)[TUNNEL]
                 yield (
                     f"IPv{version} names of {vif} are asked of the VPN's resolver",
@@ -258,8 +258,8 @@ class _Tried:
 
     def _fits(self, vif: str, client: Qube) -> Needs:
         for version, most in _FITTING.items():
-            source = _of(self._chain, client, version)
-            syn = build.tcp(source, WEB[version], _PORT + 3, 443, "S", NUMBERS, b"", _MSS_1460)
+            source = address_of(self._chain, client, version)
+            syn = build.tcp(source, WEB[version], PORT + 3, 443, "S", NUMBERS, b"", _MSS_1460)
             self._bench.send(vif, [self._bench.framed(vif, syn)])
             out = self._bench.seen()[0][TUNNEL]
             fits = any(frame[-2:] == most.to_bytes(2) for frame in out)
@@ -267,9 +267,9 @@ class _Tried:
 
     def _too_big(self, vif: str, sender: Qube) -> Needs:
         """Who may send something is told when it is too big."""
-        for packet in _wanted(self._chain, sender):
+        for packet in wanted(self._chain, sender):
             flow, version = decode(messages.ether(packet)), packet[0] >> 4
-            ends, ports = messages.addresses(packet), (_PORT + 4, flow.dport or 0)
+            ends, ports = messages.addresses(packet), (PORT + 4, flow.dport or 0)
             if flow.protocol == _TCP:
                 big = build.tcp(*ends, *ports, "S", NUMBERS, bytes(1400))
             elif flow.dport:
@@ -287,38 +287,10 @@ class _Tried:
         masked = self._me.role is Role.NET
         wan = self._chain.wan
         for vif, client in self._bench.vifs.items():
-            for sender in _behind(self._chain, client):
+            for sender in behind(self._chain, client):
                 yield from self._too_big(vif, sender)
-                for packet in _wanted(self._chain, sender):
+                for packet in wanted(self._chain, sender):
                     outside = None
                     if masked and wan is not None:
                         outside = wan.address4 if messages.version(packet) == 4 else wan.address6
                     yield from self._goes(vif, packet, UPLINK, outside)
-
-
-def _behind(chain: Chain, client: Qube) -> Iterator[Qube]:
-    if client.role is Role.FIREWALL:
-        for one in chain.clients(client.name):
-            yield from _behind(chain, one)
-    else:
-        yield client
-
-
-def _wanted(chain: Chain, sender: Qube) -> Iterator[bytes]:
-    """What a qube sends that its netvm must carry."""
-    if sender.role is Role.VPN_PROXY and sender.vpn is not None and sender.vpn.settings is not None:
-        end: Endpoint = sender.vpn.settings.endpoint
-        own = _of(chain, sender, end.address.version)
-        yield build.udp(own, end.address, _PORT, end.port, WIREGUARD)
-        return
-    for version in (4, 6):
-        own, web = _of(chain, sender, version), WEB[version]
-        if sender.role in (Role.WORKSTATION, Role.TOR_GATEWAY):
-            yield build.tcp(own, web, _PORT, 443, "S", NUMBERS)
-        if sender.role is Role.WORKSTATION:
-            yield build.udp(own, web, _PORT, 443, b"x")
-            yield build.ping(own, web, b"x")
-
-
-def _of(chain: Chain, qube: Qube, version: int) -> Address:
-    return address4(chain, qube.name) if version == 4 else address6(chain, qube.name)

@@ -122,8 +122,8 @@ class Trials:
         return Result(DEAD if failing else SILENT, (), (), ", ".join(failing), found.doubts)
 
     def sweep(self, edits: Edits, step: int | None = None) -> Swept:
-        """Everything is sent at the qube under the edited file, or what is of one step only. OSError
-        when nft refuses the file."""
+        """Everything is sent at the qube under the edited file, or what is of one step only.
+        OSError when nft refuses the file."""
         bench, doubts = self.bench, Counter[str]()
         breaches: dict[tuple[str, str], Breach] = {}
         steps: dict[tuple[str, str], int] = {}
