@@ -124,7 +124,7 @@ def _workstation(chain: Chain, qube: Qube) -> dict[str, frozenset[str]]:
     assert qube.netvm is not None
     if chain[qube.netvm].role is Role.TOR_GATEWAY:
         gateway = address4(chain, qube.netvm)
-        return {"out4": _set([(Protocol.TCP,)])} | _both("dns", [gateway])
+        return {"out4": _set([(Protocol.TCP,)]), "dns4": _set([(gateway,)])}
     return {
         "out4": _set((protocol,) for protocol in _TO_VPN4),
         "out6": _set((protocol,) for protocol in _TO_VPN6),

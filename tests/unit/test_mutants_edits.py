@@ -132,7 +132,7 @@ def test_a_reason_holds_only_where_the_edit_reads_the_same() -> None:
 
 
 def test_every_set_of_a_role_is_filled_in_one_of_its_scenes() -> None:
-    """Or its rules would be tried with nothing. dns6 of a workstation is filled by no chain."""
+    """Or its rules would be tried with nothing."""
     filled: dict[str, set[str]] = {}
     for scene in scenes.scenes():
         if scene.role != scenes.BLOCKED:
@@ -141,7 +141,7 @@ def test_every_set_of_a_role_is_filled_in_one_of_its_scenes() -> None:
     for role, names in filled.items():
         words = [line.split() for line in RULES[role].lines]
         declared = {w[1] for w in words if w[:1] in (["set"], ["map"]) and len(w) > 2}
-        assert declared - names - {"tor_ports"} == ({"dns6"} if role == "workstation" else set())
+        assert declared - names - {"tor_ports"} == set()
 
 
 def listed(tmp_path: Path, text: str) -> Path:
