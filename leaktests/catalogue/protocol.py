@@ -5,8 +5,10 @@ from __future__ import annotations
 import struct
 
 from leaktests.engine.probe import EVERYWHERE, Aim, Topic
+from netchain.tor.torrc import SOCKS_PORTS, TRANS_PORT
 
 topic = Topic("protocols")
+_OF_TOR = (SOCKS_PORTS[0], TRANS_PORT)
 _QUIC_VERSION = b"\0\0\0\x01"
 
 
@@ -90,7 +92,8 @@ def tcp_syn(aim: Aim) -> list[bytes]:
 
 @topic.probe("P15", "a TCP ACK of no flow, with data", classes=EVERYWHERE)
 def tcp_ack(aim: Aim) -> list[bytes]:
-    return [aim.segment(443, "A"), aim.segment(443, "PA", aim.marker)]
+    found = [aim.segment(443, "A"), aim.segment(443, "PA", aim.marker)]
+    return [*found, *(aim.segment(port, "A") for port in _OF_TOR)]
 
 
 @topic.probe("P16", "a TCP FIN of no flow", classes=EVERYWHERE)

@@ -6,8 +6,8 @@ everything else is opened at once. A mutant is redundant when something gets thr
 them, that does not get through with only them opened: it and they each hold that.
 
 The search is bounded, and tries no pairs. Of many that were opened together as many as can be are
-closed again, in the one step of the sweep that showed something (that takes a tenth of the time);
-what is left when that bound is reached is named as it is.
+closed again, in the one step of the sweep that showed something (that takes a tenth of the time).
+Where more than a few are left, nobody can be named, and nothing counts as shown.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from leaktests.mutants.rulefile import Rule, RuleFile
 from leaktests.mutants.trial import REDUNDANT, SILENT, Result, Swept, Trials, named
 
 _SINGLY, _DEPTH, _MEMORY = 3, 2, 3
+_MOST = 8
+"""Holders that are named at most."""
 _CLOSINGS = 40
 """How often something is closed again at most, to see whether the rest still holds."""
 Held = dict[int, str | None]
@@ -47,15 +49,14 @@ class Search:
         self._both.clear()
         for held in self._suspects(mutant):
             new = self._shown(mutant, held)
-            if new:
-                held = self._least(mutant, held, new[0])
+            if new and len(held := self._least(mutant, held, new[0])) <= _MOST:
                 self._held_before[frozenset(held)] += 1
                 names = tuple(name for _, name in self._named(held))
                 return Result(REDUNDANT, named(new), names, f"{new[0].where}: {new[0].what}")
         return Result(SILENT)
 
     def _suspects(self, mutant: Mutant) -> Iterator[Held]:
-        """At most nine."""
+        """At most ten."""
         held = dict(self._busier(mutant, {}))
         yield from ({line: text} for line, text in list(held.items())[:_SINGLY])
         for before, _ in self._held_before.most_common(_MEMORY):
@@ -68,8 +69,12 @@ class Search:
             if not more:
                 break
             held = {**held, **more}
+        rewriting = self._rewriting()
         for behind in (False, True):
-            yield self._openings(mutant, self._others(mutant, behind))
+            everything = self._openings(mutant, self._others(mutant, behind))
+            if not behind:
+                yield {n: text for n, text in everything.items() if n not in rewriting}
+            yield everything
 
     def _shown(self, mutant: Mutant, held: Held) -> list[Breach]:
         """What gets through with the mutant, but not with only those opened."""

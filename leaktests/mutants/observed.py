@@ -151,7 +151,7 @@ class Judge:
         """Whether the rules may take the flow for one that they let be opened themselves."""
         decoded = decode(_framed(flow.first))
         if self._scene.role == Role.TOR_GATEWAY and not flow.way_out and flow.way_in != UPLINK:
-            return True  # who may use its ports is asked when a flow begins
+            return flow.first[0] >> 4 == 4 and decoded.dport in SOCKS_PORTS
         return permits(self._open[UPLINK], decoded, Direction.UP)
 
     def _shot(self, frame: bytes) -> Shot | None:

@@ -30,6 +30,7 @@ from netchain.model.addressing import (
 )
 from netchain.model.allowed import Direction, Link, tunnels
 from netchain.model.chain import Address, Chain, Role
+from netchain.tor.torrc import SOCKS_PORTS
 from netchain.wire import build
 
 SEED = 1
@@ -205,11 +206,12 @@ def old_flows(scene: Scene, markers: Markers) -> list[OldFlow]:
     """A flow of each protocol and family between every two ends of the qube, itself included."""
     found = []
     hosts = dict(_hosts(scene))
-    names = scene.role == Role.WORKSTATION
+    kinds = [(_udp, 53 if scene.role == Role.WORKSTATION else 51820), (_tcp, 9001)]
+    kinds += [(_tcp, SOCKS_PORTS[0])] if scene.role == Role.TOR_GATEWAY else []
     for version in (4, 6):
         for one, other in itertools.permutations(hosts, 2):
             ends = hosts[one][version], hosts[other][version]
-            for make, port in ((_udp, 53 if names else 51820), (_tcp, 9001)):
+            for make, port in kinds:
                 ports = (port, _OLD_PORT + 1) if one == UPLINK else (_OLD_PORT, port)
                 number, marker = markers.next()
                 found.append(OldFlow(one, other, *make(ends, ports, marker), number))
