@@ -92,8 +92,16 @@ def tcp_syn(aim: Aim) -> list[bytes]:
 
 @topic.probe("P15", "a TCP ACK of no flow, with data", classes=EVERYWHERE)
 def tcp_ack(aim: Aim) -> list[bytes]:
-    found = [aim.segment(443, "A"), aim.segment(443, "PA", aim.marker)]
-    return [*found, *(aim.segment(port, "A") for port in _OF_TOR)]
+    return [aim.segment(443, "A"), aim.segment(443, "PA", aim.marker)]
+
+
+@topic.probe(
+    "P15",
+    "a TCP ACK of no flow, to tor's own ports at the gateway",
+    why_not="it is for the gateway itself, and ends there",
+)
+def tcp_ack_to_gateway(aim: Aim) -> list[bytes]:
+    return [aim.segment(port, "A", dst=aim.place.peer(aim.version)) for port in _OF_TOR]
 
 
 @topic.probe("P16", "a TCP FIN of no flow", classes=EVERYWHERE)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
 from ipaddress import ip_address
 
 from leaktests.mutants import messages
@@ -19,7 +18,7 @@ from leaktests.mutants.traffic import WEB
 from leaktests.mutants.wanted import PORT, address_of, behind, wanted
 from netchain.model.addressing import TUNNEL, UPLINK, VIRTUAL_DNS, address6
 from netchain.model.chain import Address, Qube, Role
-from netchain.tor.torrc import DNS_PORT, TRANS_PORT
+from netchain.tor.torrc import DNS_PORT, SOCKS_PORTS, TRANS_PORT
 from netchain.wire import build
 from netchain.wire.decode import decode
 from netchain.wire.flow import Flow
@@ -28,7 +27,7 @@ Needs = Iterator[tuple[str, bool]]
 _TCP = 6
 _ERRORS = {4: ((3, 1), (3, 4), (11, 0), (12, 0)), 6: ((1, 0), (2, 0), (3, 0), (4, 0))}
 _REQUEST = {4: 13, 6: 139}  # timestamp, node information: requests that are no ping
-_RESET_AND_ACK = 0x14
+_RESET_AND_ACK, _SYN_AND_ACK = 0x14, 0x12
 _MSS_1460 = b"\x02\x04\x05\xb4"
 _FITTING: dict[int, int] = {4: 1380, 6: 1360}  # of a tunnel of 1420
 
@@ -202,12 +201,8 @@ class _Tried:
 
     def _served(self, vif: str, client: Address, own: Address) -> Needs:
         """Tor's answers, and what the client sends then."""
-        with ExitStack() as stack:
-            names = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            streams = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as names:
             names.bind((str(own), DNS_PORT))
-            streams.bind((str(own), TRANS_PORT))
-            streams.listen()
             names.settimeout(0.2)
             question = build.udp(client, own, PORT + 1, 53, b"name")
             for turn in ("first", "second"):
@@ -219,12 +214,15 @@ class _Tried:
                 except OSError:
                     seen = []
                 yield f"the {turn} name is told on {vif}", any(f.sport == 53 for f in seen)
-            syn = build.tcp(client, WEB[4], PORT + 1, 443, "S", NUMBERS)
-            answers = self._through(vif, syn)[vif]
-            yield f"a stream is opened from {vif}", any(f.tcp_flags == 0x12 for f in answers)
-            ack = build.tcp(client, WEB[4], PORT + 1, 443, "PA", NUMBERS, b"GET")
-            more = self._through(vif, ack)["delivered"]
-            yield f"a stream goes on from {vif}", any(f.dport == TRANS_PORT for f in more)
+        for port, to, asked in ((TRANS_PORT, WEB[4], 443), (SOCKS_PORTS[0], own, SOCKS_PORTS[0])):
+            with socket.create_server((str(own), port)):
+                syn = build.tcp(client, to, PORT + 1, asked, "S", NUMBERS)
+                answers = self._through(vif, syn)[vif]
+                opened = any(f.tcp_flags == _SYN_AND_ACK for f in answers)
+                yield f"a stream to {port} is opened from {vif}", opened
+                ack = build.tcp(client, to, PORT + 1, asked, "PA", NUMBERS, b"GET")
+                more = self._through(vif, ack)["delivered"]
+                yield f"a stream to {port} goes on from {vif}", any(f.dport == port for f in more)
 
     def vpn_proxy(self) -> Needs:
         vpn = self._me.vpn
