@@ -15,6 +15,8 @@ from leaktests.catalogue import (
     faults_rules,
     faults_server,
     faults_tor,
+    faults_tor_ways,
+    faults_tunnels,
     faults_uplink,
     faults_vpn,
     fragments,
@@ -50,6 +52,8 @@ def probes() -> tuple[Probe, ...]:
 FAULTS = (
     faults_vpn.topic,
     faults_tor.topic,
+    faults_tor_ways.topic,
+    faults_tunnels.topic,
     faults_rules.topic,
     faults_link.topic,
     faults_uplink.topic,

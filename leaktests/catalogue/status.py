@@ -89,11 +89,12 @@ EXCUSED: dict[str, str] = {
 NEXT, OPENVPN, VMS, QUBES, UPLINK = (
     "the leak tests' next step", "OpenVPN and bridges", "virtual machines", "Qubes", "real uplinks",
 )  # fmt: skip
-SWITCHING = "NetVM switching"
+SWITCHING, VERIFIER = "NetVM switching", "the verifier"
 _LATER: dict[str, tuple[str, ...]] = {
     OPENVPN: ("D18", "D19", "G07", "G09", "N11", "R11", "T08", "T09", "V15", "V16", "V17", "V19"),
-    VMS: ("H03", "H16", "H17", "V11", "W01", "W09", "W10", "W13"),
-    SWITCHING: ("C03", "W05"),
+    VMS: ("H03", "H16", "H17", "T14", "V11", "W01", "W09", "W10", "W13"),
+    SWITCHING: ("C03", "T17", "W05"),
+    VERIFIER: ("X12",),
     QUBES: ("G04", "H04", "W12", "W14"),
     UPLINK: ("I10", "I11", "I12", "I13", "I14", "N04", "N05", "N15", "N16",
              "N18"),

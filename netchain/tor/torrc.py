@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import PurePosixPath
 
 from netchain.backends.base import Service, User
@@ -17,6 +17,8 @@ from netchain.backends.base import Service, User
 SERVICE = "tor"
 TRANS_PORT, DNS_PORT = 9040, 5300
 SOCKS_PORTS = (9050, *range(9100, 9110), 9150)
+VIRTUAL = IPv4Network("10.192.0.0/10")
+"""What tor answers when it is asked for an onion name; only tor knows where it leads."""
 _ISOLATION = "IsolateDestAddr IsolateDestPort"
 
 
@@ -29,7 +31,7 @@ def torrc(address: IPv4Address, data: PurePosixPath, extra: Iterable[str] = ()) 
         "CookieAuthentication 0",
         "ClientOnly 1",
         "AvoidDiskWrites 0",
-        "VirtualAddrNetworkIPv4 10.192.0.0/10",
+        f"VirtualAddrNetworkIPv4 {VIRTUAL}",
         "AutomapHostsOnResolve 1",
         f"TransPort {address}:{TRANS_PORT} {_ISOLATION}",
         f"DNSPort {address}:{DNS_PORT} {_ISOLATION}",
