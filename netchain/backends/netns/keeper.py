@@ -172,7 +172,7 @@ class Keeper:
             )  # fmt: skip
             process = subprocess.Popen(
                 argv, stdin=fds[0], stdout=fds[1], stderr=fds[2],
-                env=message.get("environment"), process_group=0,
+                env=message.get("environment") or _environment(), process_group=0,
             )  # fmt: skip
         except (KeyError, OSError) as error:
             rpc.send(client, {"error": f"cannot start: {error}"})
@@ -184,7 +184,7 @@ class Keeper:
         node = self.nodes[s.node]
         setup = command.argv != s.service.argv
         user = User.ROOT if setup else s.service.user
-        environment = {"PATH": os.environ["PATH"], **s.service.environment}
+        environment = {**_environment(), **s.service.environment}
         pass_fds: tuple[int, ...] = ()
         if s.service.tunnel in node.tunnels and not setup:
             fd = node.tunnels[s.service.tunnel]
@@ -219,6 +219,11 @@ class Keeper:
             if node.pid in gone:
                 self.services.drop(name)
                 self._let_go(self.nodes.pop(name))
+
+
+def _environment() -> dict[str, str]:
+    """Of programs that are given none: whoever started the keeper may have a proxy in theirs."""
+    return {"PATH": os.environ["PATH"]}
 
 
 def _time_stamps() -> socket.socket:
