@@ -135,7 +135,7 @@ def onion_service(bench: Bench) -> Iterator[None]:
 
 @topic.fault("T12", "a tor of the workstation's own connects through the gateway's")
 def tor_over_tor(bench: Bench) -> Iterator[None]:
-    """It reaches relays only through the gateway's tor; exits refuse to lead back into Tor."""
+    """It reaches relays only through the gateway's tor."""
     lines = ("DataDirectory /tmp/own-tor", "SocksPort 127.0.0.1:9150", *bench.site.tor_lines)
     source = os.memfd_create("torrc")
     os.write(source, "".join(f"{line}\n" for line in lines).encode())
