@@ -13,7 +13,7 @@ heard (an ear) or sent through (a mouth); the near side chooses it and never use
     HEAR     interface  open an ear; answered by the granted receive buffer, in bytes
     SPEAK    interface  open a mouth
     SEND     frames     out of a mouth, each behind its length; answered by how many were sent
-    FORGET              bring what waits at an ear, answer as STATUS does, and close the end
+    FORGET              bring all that an ear heard, answer as STATUS does, and close the end
     STATUS   limit      bytes of FRAME records that may go out in all, from the start; answered by
                         both clocks and, for each ear, its state and what it lost
     END                 write what is left, and end; as the end of the input does at once
@@ -33,6 +33,7 @@ import selectors
 import socket
 import sys
 import time
+from contextlib import suppress
 from struct import Struct
 
 GREETING = b"netchain-agent 1\n"
@@ -177,18 +178,19 @@ class Agent:
             self.selector.unregister(self.sink)
         self.waits = waits
 
-    def drain(self, ear: Ear) -> None:
-        """Take what waits at an ear, also behind an error: the kernel reports that one first."""
+    def drain(self, ear: Ear) -> bool:
+        """Take what waits at an ear, also behind an error: the kernel reports that one first.
+        Whether there may be more."""
         for _ in range(_TURN):
             try:
                 body = ear.receive(self.buffer)
             except BlockingIOError:
-                return
+                return False
             except OSError as error:
                 ear.outages += 1
                 if error.errno != errno.ENETDOWN or ear.is_gone():
                     self.bury(ear, error.errno or errno.EIO)
-                    return
+                    return False
                 ear.state, ear.down_ns = DOWN, time.time_ns()
                 continue
             size = HEAD.size + len(body)
@@ -197,6 +199,7 @@ class Agent:
             else:
                 self.framed += size
                 self.put(FRAME, ear.number, body)
+        return True
 
     def bury(self, ear: Ear, error: int) -> None:
         ear.state, ear.error = ENDED, error
@@ -255,9 +258,11 @@ class Agent:
             self.mouths.pop(number).close()
             return self.status()
         ear = self.ears[number]
-        for _ in range(8):
-            if ear.state != ENDED:
-                self.drain(ear)
+        if ear.state != ENDED:
+            with suppress(OSError):  # its interface went just now
+                ear.socket.bind((ear.socket.getsockname()[0], 0))  # ends the capture
+            while self.drain(ear):
+                pass
         status = self.status()
         if ear.state != ENDED:
             self.selector.unregister(ear.socket)

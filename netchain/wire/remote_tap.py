@@ -84,13 +84,16 @@ class RemoteTap(Hearing[RemoteEnd]):
         if link in self._ears:
             raise ValueError(f"the link {link!r} is tapped already")
         self._agents.add(tap.agent)
-        self._ears[link] = tap.agent, tap.agent.hear(link, tap.interface, self._store)
         if injector is not None:
             self.injectors.add(link, injector)
+        try:
+            self._ears[link] = tap.agent, tap.agent.hear(link, tap.interface, self._store)
+        except OSError:
+            self.injectors.remove(link)
+            raise
 
     def remove(self, link: str) -> None:
-        """Stop listening on `link`, whose frames and drops stay. Of what waits in its socket, 1024
-        frames are still stored. Raises KeyError for an unknown link."""
+        """Stop listening on `link`, whose frames and drops stay. KeyError for an unknown link."""
         agent, ear = self._ears[link]
         with suppress(ConnectionError):  # it failed, which shows on the tap
             agent.forget(ear.number)
@@ -101,8 +104,8 @@ class RemoteTap(Hearing[RemoteEnd]):
 
     @property
     def failed(self) -> str | None:
-        """The first of the agents that failed, and why."""
-        for agent in self._agents:
+        """Why one of the agents cannot be believed any more."""
+        for agent in list(self._agents):
             if agent.failed is not None:
                 return f"an agent failed: {agent.failed}"
         return None

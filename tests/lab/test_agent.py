@@ -245,6 +245,22 @@ def gone() -> None:
         assert not tap.wait_for(b"anew", ["b0"], DEADLINE_S)
 
 
+def removed() -> None:
+    """What was heard before a link was removed is stored or counted, however much waits."""
+    pair("a0", "b0")
+    with started() as (heard, process), RemoteTap() as tap:
+        with Tap({"b0": open_packet_socket("b0")}, {"b0": open_inject_socket("a0")}) as witness:
+            tap.add("b0", RemoteEnd(heard, "b0"))
+            process.send_signal(signal.SIGSTOP)
+            for number in range(5000):
+                witness.inject("b0", HEAD + b"%d!" % number)
+            assert not witness.wait_for(b"4999!", ["b0"], DEADLINE_S)
+        process.send_signal(signal.SIGCONT)
+        tap.remove("b0")
+        assert len(tap.frames("b0")) + tap.drops()["b0"] == 5000
+        assert len(tap.frames("b0")) > 2000 and tap.failed is None and not tap.dead
+
+
 def killed() -> None:
     """An agent that is killed while it hears: it fails the tap, nobody waits, nothing is clean."""
     pair("a0", "b0")
@@ -340,7 +356,8 @@ def refused() -> None:
 
 
 SCENARIOS: list[Callable[[], None]] = [
-    same, armed, flood, slow_reader, bound, gone, killed, stopped, garbage, orphaned, refused,
+    same, armed, flood, slow_reader, bound, gone, removed, killed, stopped, garbage, orphaned,
+    refused,
 ]  # fmt: skip
 
 
