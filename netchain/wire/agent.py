@@ -64,7 +64,8 @@ _TURN = 128  # frames that one ear may bring before others have their turn
 _RECHECK_S = 0.05  # to see whether an interface that is down is gone, which the kernel does not say
 _FLUSH, _RECEIVE_BUFFER = 1 << 16, 64 << 20
 
-_SOL_PACKET, _PACKET_STATISTICS, _PACKET_AUXDATA = 263, 6, 8  # as packet_socket.py has them
+_PACKET_SOCKET = (socket.AF_PACKET, socket.SOCK_RAW, 0)  # captures nothing before it is bound
+_SOL_PACKET, _PACKET_STATISTICS, _PACKET_AUXDATA = 263, 6, 8  # as packet_socket.py
 _ADD_MEMBERSHIP, _PROMISCUOUS = 1, Struct("=iHH8x")
 _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 33, 64
 _ETH_P_ALL, _ETH_P_8021Q, _PACKET_OUTGOING = 3, 0x8100, 4
@@ -83,7 +84,7 @@ class Ear:
         """Armed when this returns. OSError without such an interface or CAP_NET_RAW."""
         self.number = number
         self.state, self.error, self.down_ns, self.outages, self.lost = UP, 0, 0, 0, 0
-        self.socket = ear = packet_socket()
+        self.socket = ear = socket.socket(*_PACKET_SOCKET)
         ear.setblocking(False)
         try:
             ear.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
@@ -153,14 +154,14 @@ class Agent:
             self.flush()
             if self.ending and not self.records:
                 return
-            down = [ear for ear in self.ears.values() if ear.state == DOWN]
+            down = any(ear.state == DOWN for ear in self.ears.values())
             for key, _ in self.selector.select(_RECHECK_S if down else None):
                 if isinstance(key.data, Ear):
                     if key.data.number in self.ears:  # not forgotten just now
                         self.drain(key.data)
                 elif key.fd == self.source and not self.read_commands():
                     return
-            for ear in down:
+            for ear in self.ears.values():
                 if ear.state == DOWN and ear.is_gone():
                     self.bury(ear, errno.ENETDOWN)
 
@@ -179,8 +180,7 @@ class Agent:
         self.waits = waits
 
     def drain(self, ear: Ear) -> bool:
-        """Take what waits at an ear, also behind an error: the kernel reports that one first.
-        Whether there may be more."""
+        """Take some of what waits at an ear, also behind an error; whether there may be more."""
         for _ in range(_TURN):
             try:
                 body = ear.receive(self.buffer)
@@ -238,7 +238,7 @@ class Agent:
             self.selector.register(ear.socket, selectors.EVENT_READ, ear)
             return LENGTH.pack(ear.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))
         if kind == SPEAK:
-            self.mouths[number] = packet_socket()
+            self.mouths[number] = socket.socket(*_PACKET_SOCKET)
             self.mouths[number].bind((body.decode(), 0))
         elif kind == SEND:
             return LENGTH.pack(send(self.mouths[number], body))
@@ -272,11 +272,6 @@ class Agent:
     def status(self) -> bytes:
         clocks = CLOCKS.pack(time.time_ns(), time.monotonic_ns())
         return clocks + b"".join(ear.report() for ear in self.ears.values())
-
-
-def packet_socket() -> socket.socket:
-    """One that captures nothing yet."""
-    return socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
 
 
 def send(mouth: socket.socket, frames: bytes) -> int:

@@ -237,6 +237,10 @@ def gone() -> None:
         assert tap.outages == {"b0": 1, "b1": 1, "b2": 0}
         ip("link set b1 down", "link del b1")
         assert tap.wait_for(b"never", ["b1"], DEADLINE_S) == {"b1"}
+        ip("link set b2 down")
+        while "b2" not in tap.dead:
+            assert monotonic() - start < DEADLINE_S
+        tap.remove("b2")
         tap.remove("b0")
         assert tap.dead == {"b1": "the interface is gone"} and tap.failed is None
         pair("a0", "b0")
