@@ -127,6 +127,14 @@ def errors_further_in(aim: Aim) -> list[bytes]:
     return [error for to in aim.place.others(aim.version) for error in _errors(aim, source, to)]
 
 
+@topic.probe(
+    "C10", "a gateway's own errors about a flow, to somebody who is not on that link",
+    direction=Direction.DOWN,
+)  # fmt: skip
+def errors_elsewhere(aim: Aim) -> list[bytes]:
+    return _errors(aim, aim.own, ip_address(STRANGER[aim.version]))
+
+
 @topic.probe("C10", "errors about a flow, from a client")
 def errors_up(aim: Aim) -> list[bytes]:
     return _errors(aim, aim.own, aim.to)

@@ -38,6 +38,12 @@ def public(aim: Aim) -> list[bytes]:
     return _from(aim, [PUBLIC[aim.version]])
 
 
+@topic.probe("S02", "from a public address, to the VPN server's own port", classes=("R03",))
+def public_to_endpoint(aim: Aim) -> list[bytes]:
+    end = aim.endpoint
+    return [] if end is None else [aim.datagram(end.port, src=ip_address(PUBLIC[aim.version]))]
+
+
 @topic.probe("S03", "from the gateway's own address, and the uplink's")
 def gateway(aim: Aim) -> list[bytes]:
     wan = aim.place.chain.wan

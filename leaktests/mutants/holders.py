@@ -12,6 +12,7 @@ Where more than a few are left, nobody can be named, and nothing counts as shown
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -147,12 +148,14 @@ class Search:
 
     def _others(self, mutant: Mutant, behind: bool) -> list[int]:
         """Every other rule that stops anything, and every policy; what stands behind the mutant in
-        its own chain only with `behind`."""
+        its own chain, or in a chain that it leads to, only with `behind`."""
         chain, first = mutant.opens.partition(".")[0], min(mutant.edits)
+        text = " ".join(self.file.lines[number] for number in mutant.edits)
+        led_to = set(re.findall(r"(?:jump|goto) (\w+)", text))
         rules = [
             rule.line
             for rule in self._stopping()
-            if behind or rule.chain != chain or rule.line < first
+            if behind or (rule.chain not in led_to and (rule.chain != chain or rule.line < first))
         ]
         found = [*rules, *self._rewriting(), *self._policies(), *self._lasts(mutant)]
         return [line for line in found if line not in mutant.edits]

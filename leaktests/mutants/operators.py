@@ -129,7 +129,8 @@ def _put(text: str, match: Match, old: str, new: str) -> str:
 
 
 def _has_family(match: Match) -> bool:
-    return match.left.startswith(("ip ", "ip6 ", "icmp ", "icmpv6 ")) or "nfproto" in match.left
+    families = ("ip ", "ip6 ", "icmp ", "icmpv6 ", "rt ip")
+    return match.left.startswith(families) or "nfproto" in match.left
 
 
 def _prefixed(rule: Rule, match: str) -> str:

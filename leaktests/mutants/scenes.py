@@ -94,13 +94,14 @@ def _full(version: int) -> Chain:
 
 
 def _side_by_side() -> Chain:
-    """VPNs and a Tor gateway at one firewall."""
+    """VPNs at one firewall, and a Tor gateway behind another one."""
     return _chain(
         "side-by-side",
         *_upper(),
         _qube("sys-proxyvm", Role.VPN_PROXY, "sys-firewall", _vpn(_ENDPOINT4)),
         _qube("sys-vpn6", Role.VPN_PROXY, "sys-firewall", _vpn(_ENDPOINT6)),
-        _qube("sys-whonix", Role.TOR_GATEWAY, "sys-firewall"),
+        _qube("sys-inner", Role.FIREWALL, "sys-firewall"),
+        _qube("sys-whonix", Role.TOR_GATEWAY, "sys-inner"),
         _qube("anon-whonix", Role.WORKSTATION, "sys-whonix"),
         _qube("sys-spare", Role.FIREWALL, "sys-net"),
     )
