@@ -38,7 +38,10 @@ def public(aim: Aim) -> list[bytes]:
     return _from(aim, [PUBLIC[aim.version]])
 
 
-@topic.probe("S02", "from a public address, to the VPN server's own port", classes=("R03",))
+@topic.probe(
+    "S02", "from a public address, to the VPN server's own port", classes=("R03",),
+    why_not="the reverse path check drops it before any rule",
+)  # fmt: skip
 def public_to_endpoint(aim: Aim) -> list[bytes]:
     end = aim.endpoint
     return [] if end is None else [aim.datagram(end.port, src=ip_address(PUBLIC[aim.version]))]
