@@ -13,7 +13,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 
@@ -113,6 +113,24 @@ def armed() -> None:
         ]
         assert tap.failed is None
     sender.close()
+
+
+def truncated() -> None:
+    """A frame that is larger than the agent's buffer (no link here carries one) is marked so."""
+    pair("a0", "b0")
+    ear = agent.Ear(1, "b0")
+    with open_inject_socket("a0") as sender:
+        sender.send(HEAD + bytes(100))
+        sender.send(HEAD)
+    bodies: list[bytes] = []
+    until = monotonic() + DEADLINE_S
+    while len(bodies) < 2:
+        assert monotonic() < until
+        with suppress(BlockingIOError):
+            bodies.append(ear.receive(bytearray(50)))
+    heard = [agent_records.captured(body, "b0", 0) for body in bodies]
+    assert [(len(seen.frame), seen.truncated) for seen in heard] == [(50, True), (14, False)]
+    ear.socket.close()
 
 
 def flood() -> None:
@@ -360,8 +378,8 @@ def refused() -> None:
 
 
 SCENARIOS: list[Callable[[], None]] = [
-    same, armed, flood, slow_reader, bound, gone, removed, killed, stopped, garbage, orphaned,
-    refused,
+    same, armed, truncated, flood, slow_reader, bound, gone, removed, killed, stopped, garbage,
+    orphaned, refused,
 ]  # fmt: skip
 
 

@@ -187,13 +187,15 @@ def lied_to(
     kind: type[Liar], deadline_s: float = DEADLINE_S, limit: int = 10_000
 ) -> Iterator[Agent]:
     ours, theirs = socket.socketpair()
-    liar = Thread(target=kind(theirs).serve)
+    liar = Thread(target=kind(theirs).serve, daemon=True)
     liar.start()
     try:
         heard = Agent(ours, ours, limit=limit, deadline_s=deadline_s)
         yield heard
         heard.close()
     finally:
+        with suppress(OSError):
+            ours.shutdown(socket.SHUT_RDWR)  # also where the tap has not closed it
         ours.close()
         liar.join(DEADLINE_S)
         assert not liar.is_alive()
