@@ -230,6 +230,8 @@ def bound() -> None:
                 assert monotonic() < until
             assert len(tap.take()["b0"]) == 10
         assert tap.drops() == {"b0": 15}
+        tap.remove("b0")
+        assert tap.drops() == {"b0": 15}  # what was lost stays so
 
 
 def gone() -> None:

@@ -14,16 +14,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from netchain.wire import agent, agent_records
+from netchain.wire.agent_line import Line
 from netchain.wire.agent_records import MisbehaviourError, Parser, Record
 from netchain.wire.capture import Store
 from netchain.wire.remote_agent import Agent, program
@@ -79,6 +80,9 @@ def test_garbage_is_refused_or_waited_for_but_never_made_a_record(
         refused = True
     else:
         refused = False
+    for kind, _, body in found:
+        assert len(body) >= {agent.FRAME: 9, agent.GONE: 0, agent.ANSWER: 4}[kind]
+        assert kind != agent.GONE or not body
     taken = b"".join(map(encoded, found))
     assert stream.startswith(agent.GREETING + taken)  # nothing invented, skipped or put in order
     rest = stream[len(agent.GREETING) + len(taken) :]
@@ -365,6 +369,32 @@ def test_what_was_heard_before_an_agent_failed_is_kept() -> None:
         assert not tap.wait_for(b"the last", ["link"], DEADLINE_S)
         assert tap.wait_for(b"never", ["link"], DEADLINE_S) == {"link"}
         assert tap.failed == "an agent failed: it ended"
+
+
+def test_frames_that_came_before_an_answer_are_heard_before_it() -> None:
+    ours, theirs = socket.socketpair()
+    answered, early = Event(), []
+
+    def heard(records: Sequence[Record]) -> None:
+        if records:
+            early.append(answered.wait(0.2))
+
+    with theirs:
+        line = Line(ours, ours, heard, lambda: None, DEADLINE_S)
+        frame = Record(agent.FRAME, 1, frame_body())
+        answer = Record(agent.ANSWER, 7, agent.RESULT.pack(0) + b"done")
+        served = Thread(
+            target=lambda: (
+                theirs.recv(100)
+                and theirs.sendall(agent.GREETING + encoded(frame) + encoded(answer))
+            )
+        )
+        served.start()
+        assert line.ask(agent.STATUS, 7) == b"done"
+        answered.set()
+        served.join(DEADLINE_S)
+    line.close()
+    assert early == [False]
 
 
 def test_what_is_taken_makes_room_for_the_agent() -> None:
