@@ -18,6 +18,7 @@ from scapy.packet import Packet, Raw
 
 from leaktests.catalogue.link_scope import group_mac
 from leaktests.engine.probe import Aim, Topic
+from netchain.model.addressing import address6
 from netchain.model.allowed import Direction
 
 topic = Topic("neighbours")
@@ -121,11 +122,13 @@ def _forged_discovery(aim: Aim, *, to_its_group: bool = False) -> list[Packet]:
     group = IPv6Address(b"\xff\x02" + bytes(9) + b"\x01\xff" + peer.packed[-3:])
     ends = [(group, aim.ether(dst=group_mac(group)))] if to_its_group else [(peer, aim.ether())]
     option = Raw(b"\x0e\x02" + aim.marker + bytes(6))
+    inside = address6(aim.place.chain, aim.place.link.client)  # sys-net has another one outside
+    sources = [*aim.place.others(6), _STRANGER6, *([inside] if inside != aim.own else [])]
     found = []
     for message in (ICMPv6ND_NS(tgt=str(peer)), ICMPv6ND_NA(tgt=str(aim.own), R=0, S=1, O=1)):
         for to, ether in ends:
             found.append(ether / aim.ip(dst=str(to), ttl=64) / message / option)
-            for source in (*aim.place.others(6), _STRANGER6):
+            for source in sources:
                 forged = {"src": str(source), "dst": str(to), "ttl": 255}
                 found.append(ether / aim.ip(**forged) / message / option)
     return found

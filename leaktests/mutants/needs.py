@@ -15,7 +15,7 @@ from leaktests.mutants.bench import Bench, Own
 from leaktests.mutants.messages import NUMBERS, WIREGUARD
 from leaktests.mutants.scenes import BLOCKED, Scene
 from leaktests.mutants.traffic import WEB
-from leaktests.mutants.wanted import PORT, address_of, behind, wanted
+from leaktests.mutants.wanted import PORT, address_of, behind, ping_like_a_question, wanted
 from netchain.model.addressing import TUNNEL, UPLINK, VIRTUAL_DNS, address6
 from netchain.model.chain import Address, Qube, Role
 from netchain.tor.torrc import DNS_PORT, SOCKS_PORTS, TRANS_PORT
@@ -186,14 +186,10 @@ class _Tried:
                 seen = self._through(vif, syn)
                 refused = [f for f in seen[vif] if f.tcp_flags == _RESET_AND_ACK]
                 taken = {f.dport for f in seen["delivered"]}
-                yield (
-                    f"TCP to {to}:{port} from {vif} is tor's",
-                    taken == {port if to == own4 else TRANS_PORT},
-                )
-                yield (
-                    f"TCP to {to}:{port} from {vif} is answered",
-                    any(f.source == to.packed and f.sport == port for f in refused),
-                )
+                tors = taken == {port if to == own4 else TRANS_PORT}
+                yield f"TCP to {to}:{port} from {vif} is tor's", tors
+                answered = any(f.source == to.packed and f.sport == port for f in refused)
+                yield f"TCP to {to}:{port} from {vif} is answered", answered
             question = build.udp(source, own4, PORT, 53, b"name")
             told = self._through(vif, question)[vif]
             yield f"a closed DNSPort is told on {vif}", any(f.icmp_type == 3 for f in told)
@@ -235,6 +231,7 @@ class _Tried:
                 yield from self._goes(vif, packet, TUNNEL, inside[messages.version(packet)])
             if client.role is Role.WORKSTATION:
                 yield from self._names(vif, client, vpn.settings.dns)
+                yield from self._is_no_name(vif, client)
                 yield from self._fits(vif, client)
             yield from self._too_big(vif, client)
         end = vpn.settings.endpoint
@@ -246,13 +243,22 @@ class _Tried:
             version = resolver.version
             asked = VIRTUAL_DNS[0] if version == 4 else WEB[6]
             source = address_of(self._chain, client, version)
-            for packet in (build.udp(source, asked, PORT + 2, 53, b"name"),
-                           build.tcp(source, asked, PORT + 2, 53, "S", NUMBERS)):  # fmt: skip
+            questions = (
+                build.udp(source, asked, PORT + 2, 53, b"name"),
+                build.tcp(source, asked, PORT + 2, 53, "S", NUMBERS),
+            )
+            for packet in questions:
                 seen = self._through(vif, packet)[TUNNEL]
-                yield (
-                    f"IPv{version} names of {vif} are asked of the VPN's resolver",
-                    any(f.destination == resolver.packed for f in seen),
-                )
+                there = any(flow.destination == resolver.packed for flow in seen)
+                yield f"IPv{version} names of {vif} are asked of the VPN's resolver", there
+
+    def _is_no_name(self, vif: str, client: Qube) -> Needs:
+        for version in (4, 6):
+            to = WEB[version] + 3
+            packet = ping_like_a_question(address_of(self._chain, client, version), to)
+            seen = self._through(vif, packet)[TUNNEL]
+            there = any(flow.destination == to.packed for flow in seen)
+            yield f"an IPv{version} ping of {vif} is not taken for a name", there
 
     def _fits(self, vif: str, client: Qube) -> Needs:
         for version, most in _FITTING.items():

@@ -44,7 +44,7 @@ USUAL = {4: ERRORS[4][:3], 6: ERRORS[6][:4]}
 _NOT_ITS_OWN = frozenset({"F01", "F02", "F03", "F04", "F05", "F18", "P33"})
 """Fragments and lengths that lie, from the workstation itself: the kernel puts fragments together
 before its rules and takes them apart again behind them; the next hop drops them."""
-_MOST = 8
+_WHOLE, _MOST = 20, 8
 _OLD_PORT = 45000
 
 
@@ -137,9 +137,9 @@ def _of_one_target(shot: Shot) -> bytes:
 
 
 def _sample(fired: list[Shot]) -> list[Shot]:
-    """At most so many, spread over all: of the sweeps of ports and protocols a few will do, since
-    no rule of ours tells most of them apart."""
-    step = -(-len(fired) // _MOST)
+    """All, but of the sweeps of ports and protocols a few, spread over them: no rule of ours tells
+    most of those apart."""
+    step = 1 if len(fired) <= _WHOLE else -(-len(fired) // _MOST)
     return fired[::step]
 
 
