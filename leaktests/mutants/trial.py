@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 
 from leaktests.engine.shot import Markers
 from leaktests.mutants import needs, rulefile
@@ -75,9 +75,7 @@ class Trials:
     bench: Bench = field(init=False)
 
     def __post_init__(self) -> None:
-        markers = Markers(SEED)
-        self._volleys: list[Volley] = volleys(self.scene, markers)
-        old = old_flows(self.scene, markers)
+        markers, self._volleys, old = _packets(self.scene)
         self._judge = Judge(self.scene, markers, self._volleys)
         self._frames = {id(v): [shot.frame for shot in v.shots] for v in self._volleys}
         self._old: dict[int, OldFlow] = {flow.number: flow for flow in old}
@@ -243,6 +241,13 @@ class Trials:
 
     def _failing(self) -> tuple[str, ...]:
         return tuple(name for name, works in needs.of(self.scene, self.bench) if not works)
+
+
+@cache
+def _packets(scene: Scene) -> tuple[Markers, list[Volley], list[OldFlow]]:
+    """All that is sent at the qube of a scene. Made once: that takes a second or two."""
+    markers = Markers(SEED)
+    return markers, volleys(scene, markers), old_flows(scene, markers)
 
 
 def named(breaches: Iterable[Breach]) -> tuple[str, ...]:
