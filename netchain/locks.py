@@ -29,7 +29,7 @@ def held(name: str, what: str, wait: float = 0, hint: str = "") -> Iterator[None
         if time.monotonic() >= deadline:
             title = f"{what} is being changed by process {_holder(name)}"
             raise NetchainError(Problem("E056", title, help=hint))
-        time.sleep(_POLL_S)
+        time.sleep(_POLL_S)  # a bounded poll: flock has no deadline
     try:
         yield
     finally:

@@ -80,7 +80,7 @@ class KeeperClient:
                 alive = any(starter.find(self.site))
                 if not alive or time.monotonic() > deadline:
                     raise self._unreachable(error, alive) from error
-            time.sleep(_POLL_S)
+            time.sleep(_POLL_S)  # a bounded poll
 
     def _unreachable(self, error: OSError, alive: bool) -> NetchainError:
         """Not up only when nobody listens and no keeper runs; all else is no state to act on."""

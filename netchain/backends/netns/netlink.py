@@ -125,7 +125,7 @@ class Netlink:
         while self._operstate(index) != "UP":
             if time.monotonic() > deadline:
                 raise OSError(errno.ETIMEDOUT, f"interface {index} does not come up")
-            time.sleep(_UP_POLL_S)
+            time.sleep(_UP_POLL_S)  # a bounded poll
 
     def _operstate(self, index: int) -> str | None:
         request = ifinfmsg()
