@@ -28,7 +28,7 @@ from leaktests.engine.shot import Markers, Shot, shots
 from leaktests.engine.state import CONNECTED, STATES, State
 from leaktests.engine.sweep import Sweep
 from netchain import apply
-from netchain.errors import Exit, NetchainError, Problem
+from netchain.errors import NOTHING_CHANGED, Exit, NetchainError, Problem
 from netchain.model.allowed import links, tunnels
 from netchain.model.chain import Chain, QubeState
 from netchain.model.names import QubeName
@@ -121,7 +121,8 @@ class _Suite:
         """Each wanted state, then the control; of a chain that differs only itself."""
         if differs:
             self.sweep(AS_FOUND)
-            first = f"the chain differs from its profile ({differs[0]}), and is left as it is"
+            first = f"the chain differs from its profile ({' '.join(str(differs[0]).split())})"
+            self.known.doubts.append(f"{first}: there is no control, and only this state")
             self.known.skipped += [(f"state {name}", first) for name in self.wanted.states]
             return
         for known in self._states():
@@ -225,12 +226,15 @@ class _Suite:
     def stopped(self, error: NetchainError) -> None:
         """Note why the run ended early."""
         self.known.doubts += [f"the run ended early: {problem}" for problem in error.problems]
-        self.known.doubts.append(error.state)
+        # One that does not come from `up` knows nothing of what the run did before.
+        made = error.state != NOTHING_CHANGED
+        self.known.doubts.append(error.state if made else "the chain is not whole: netchain up")
 
     def result(self, started: float, seconds: float) -> Run:
         known, wanted = self.known, self.wanted
         counts = Counter(str(status(id_).kind) for id_ in entries())
         untested = f"{counts['planned']} planned, {counts['excused']} excused: leaktest --list"
+        known.skipped += self._without_a_place()
         known.skipped.append(("other ids of the catalogue", untested))
         return Run(
             self.chain, wanted.seed, started, seconds, wanted.command,
@@ -238,6 +242,12 @@ class _Suite:
             taps=self._taps(), skipped=tuple(known.skipped),
             doubts=tuple(known.doubts), conditions={**self.conditions, **self._proved()},
         )  # fmt: skip
+
+    def _without_a_place(self) -> list[tuple[str, str]]:
+        """Probes that were chosen, and that nobody in this chain could send."""
+        sent = {probe.id for found in self.known.sweeps for probe in found.shots}
+        left = {probe.id: probe.name for probe in self.wanted.probes if probe.id not in sent}
+        return [(f"{id_} {name}", "nothing of it was sent here") for id_, name in left.items()]
 
     def _proved(self) -> dict[str, str]:
         """What can be said only at the end."""

@@ -113,5 +113,5 @@ class Run:
     def verdict(self) -> str:
         if self.found:
             return LEAK
-        nothing = not self.sweeps and not self.trials
+        nothing = not self.trials and not any(sweep.shots for sweep in self.sweeps)
         return INCONCLUSIVE if nothing or self.inconclusive else CLEAN
