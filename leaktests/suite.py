@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain as chained
 from itertools import count
@@ -79,13 +80,15 @@ def run(chain: Chain, site: Site, wanted: Wanted, say: Say = lambda _: None) -> 
     differs = apply.plan(chain, site)
     site.timeline.change(0, 0, _found(observed, differs))
     arm(chain, site)  # what cannot be heard makes the run inconclusive (Run.inconclusive)
-    suite = _Suite(chain, site, wanted, conditions.of(chain, observed, differs), say)
-    try:
-        suite.all_states(differs)
-    except NetchainError as error:
-        suite.stopped(error)
-    suite.listen("the end")
-    return suite.result(started, time.monotonic() - clock)
+    told = conditions.of(chain, observed, differs)
+    with ThreadPoolExecutor(1) as builder:
+        suite = _Suite(chain, site, wanted, told, say, builder)
+        try:
+            suite.all_states(differs)
+        except NetchainError as error:
+            suite.stopped(error)
+        suite.listen("the end")
+        return suite.result(started, time.monotonic() - clock)
 
 
 def _require(chain: Chain, observed: Observed) -> None:
@@ -110,12 +113,15 @@ class _Suite:
     """One run in progress."""
 
     def __init__(
-        self, chain: Chain, site: Site, wanted: Wanted, conditions: Mapping[str, str], say: Say
-    ) -> None:
+        self, chain: Chain, site: Site, wanted: Wanted, conditions: Mapping[str, str], say: Say,
+        builder: Executor,
+    ) -> None:  # fmt: skip
         self.chain, self.site, self.wanted = chain, site, wanted
         self.conditions, self.say = conditions, say
         self.known = _Progress()
         self._seeds = count(wanted.seed << 8)
+        self._builder = builder
+        self._ahead: Future[tuple[list[Shot], Markers]] | None = None
 
     def all_states(self, differs: Plan) -> None:
         """Each wanted state, then the control; of a chain that differs only itself."""
@@ -160,6 +166,7 @@ class _Suite:
         state.enter(known, self.chain, self.site)
         self.sweep(known.name)
         if known.name != CONNECTED:
+            self._ahead = self._builder.submit(self._built)  # while the chain is waited for
             self._mend(f"back from {known.name}")
 
     def _ports(self) -> None:
@@ -205,12 +212,17 @@ class _Suite:
 
     def _shots(self) -> tuple[list[Shot], Markers]:
         """All shots anew: with the ports of the last ones they would be taken for its flows."""
+        ahead, self._ahead = self._ahead, None
+        every, markers = self._built() if ahead is None else ahead.result()
+        hears = self.site.sensor.hears
+        return [shot for shot in every if hears(shot.place.link)], markers
+
+    def _built(self) -> tuple[list[Shot], Markers]:
         markers = Markers(next(self._seeds))
         every = shots(self.chain, self.wanted.probes, markers)
         if not self.site.is_lab:
             every = real.harmless(every, self.wanted.allow)
-        hears = self.site.sensor.hears
-        return [shot for shot in every if hears(shot.place.link)], markers
+        return every, markers
 
     def sweep(self, name: str) -> None:
         self.known.sweeps.append(self._swept(name, *self._shots()))
