@@ -70,7 +70,7 @@ def doubts(control: dict[str, Any]) -> list[str]:
 def words(control: dict[str, Any]) -> list[str]:
     """One line a hop, for people."""
     return [
-        f"{stage['opened']} opened: {stage['leaked']} frames on {stage['link']} judged a leak"
+        f"{stage['opened']} opened: frames on {stage['link']} judged a leak: {stage['leaked']}"
         + (f", {stage['uplink']} got to the uplink" if stage["link"] != "isp" else "")
         for stage in control["stages"]
     ]
