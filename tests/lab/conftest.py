@@ -1,13 +1,20 @@
-"""One lab for all tests that run the program: only its first start waits for a Tor consensus."""
+"""One lab for all tests that run the program: only its first start waits for a Tor consensus.
+And what tests share that need no program: the main chain alone, without the lab's hosts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from ambient import Ambient
-from commands import ROOT, Netchain
+from bare_site import bare_chain
+from commands import CHAIN, ROOT, Netchain
+
+from netchain.backends.netns.backend import NetnsBackend
+from netchain.model.chain import Chain, QubeState
+from netchain.wire.judge import Timeline
 
 
 @pytest.fixture(scope="session")
@@ -56,3 +63,27 @@ def profile(netchain: Netchain, tmp_path: Path) -> Iterator[Path]:
     assert netchain("up", str(path)).returncode == 0
     yield path
     assert netchain("down", str(path)).returncode == 0
+
+
+@pytest.fixture
+def chain(shipped: Callable[[str], Chain]) -> Chain:
+    """The main chain; a module may have another."""
+    return shipped(CHAIN)
+
+
+@pytest.fixture
+def backend(
+    chain: Chain, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[NetnsBackend]:
+    """With rules and links, without programs (bare_site.py)."""
+    with bare_chain(chain, tmp_path_factory.mktemp("s"), monkeypatch) as backend:
+        yield backend
+
+
+@pytest.fixture
+def timeline(chain: Chain) -> Timeline:
+    """On which every qube is ready from now on."""
+    timeline = Timeline()
+    now = time.time_ns()
+    timeline.change(now, now, {qube.name: QubeState.READY for qube in chain.qubes})
+    return timeline

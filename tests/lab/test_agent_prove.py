@@ -7,13 +7,11 @@ Not covered: qubes that are machines of their own, and programs (as in test_prov
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
-from bare_site import bare_chain
 
 from netchain.backends.base import User
 from netchain.backends.netns.backend import NetnsBackend
@@ -21,7 +19,7 @@ from netchain.backends.netns.client import Spawned
 from netchain.demo.control import OPEN_RULES
 from netchain.model.addressing import CLIENT_MAC, NETVM_MAC, UPLINK, address4
 from netchain.model.allowed import Direction, Link, links
-from netchain.model.chain import Chain, QubeState
+from netchain.model.chain import Chain
 from netchain.model.names import QubeName
 from netchain.prove import Sensor, Verdict, prove
 from netchain.wire import build
@@ -62,27 +60,6 @@ class AgentsBackend:
         os.close(read)
         os.close(write)
         return Agent(open(output, "rb", 0), open(commands, "wb", 0), source), spawned  # noqa: PTH123
-
-
-@pytest.fixture
-def chain(shipped: Callable[[str], Chain]) -> Chain:
-    return shipped("vpn-before-tor")
-
-
-@pytest.fixture
-def timeline(chain: Chain) -> Timeline:
-    timeline = Timeline()
-    now = time.time_ns()
-    timeline.change(now, now, {qube.name: QubeState.READY for qube in chain.qubes})
-    return timeline
-
-
-@pytest.fixture
-def backend(
-    chain: Chain, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[NetnsBackend]:
-    with bare_chain(chain, tmp_path_factory.mktemp("s"), monkeypatch) as backend:
-        yield backend
 
 
 @contextmanager

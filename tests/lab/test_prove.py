@@ -6,11 +6,7 @@ sweep's (tests/lab/test_leaktest_probes.py).
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-
 import pytest
-from bare_site import bare_chain
 
 from netchain.backends.netns.backend import NetnsBackend
 from netchain.demo.control import OPEN_RULES
@@ -22,7 +18,7 @@ from netchain.model.addressing import (
     downstream_interface,
 )
 from netchain.model.allowed import Direction, Link, links
-from netchain.model.chain import Chain, QubeState
+from netchain.model.chain import Chain
 from netchain.model.names import QubeName
 from netchain.prove import Sensor, Verdict, prove
 from netchain.wire import build
@@ -32,27 +28,6 @@ pytestmark = pytest.mark.lab
 FIREWALL, PROXY = QubeName("sys-firewall"), QubeName("sys-proxyvm")
 BEFORE, BEHIND = Link(PROXY, FIREWALL), Link(QubeName("sys-whonix"), PROXY)
 CANARY = build.CANARY_ETHERTYPE.to_bytes(2)
-
-
-@pytest.fixture
-def chain(shipped: Callable[[str], Chain]) -> Chain:
-    return shipped("vpn-before-tor")
-
-
-@pytest.fixture
-def backend(
-    chain: Chain, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[NetnsBackend]:
-    with bare_chain(chain, tmp_path_factory.mktemp("s"), monkeypatch) as backend:
-        yield backend
-
-
-@pytest.fixture
-def timeline(chain: Chain) -> Timeline:
-    timeline = Timeline()
-    now = time.time_ns()
-    timeline.change(now, now, {qube.name: QubeState.READY for qube in chain.qubes})
-    return timeline
 
 
 def leaking(verdict: Verdict) -> set[str]:

@@ -6,7 +6,7 @@ of the machine's root also the machine's): only programs of netchain run as it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,11 +28,6 @@ STARTED_WITH = {**PROXIES, "TOR_SOCKS_PORT": "9", "LD_PRELOAD": "", "RES_OPTIONS
                 "LOCALDOMAIN": "corp.example", "HOSTALIASES": "/nonexistent"}  # fmt: skip
 GATEWAY, WORKSTATION = QubeName("sys-whonix"), QubeName("anon-whonix")
 FILES = ("/etc/resolv.conf", "/etc/hosts")
-
-
-@pytest.fixture
-def chain(shipped: Callable[[str], Chain]) -> Chain:
-    return shipped(CHAIN)
 
 
 @pytest.fixture

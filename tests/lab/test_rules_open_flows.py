@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 
 import pytest
 from in_chain import TUNNEL, UP, WEB4, InChain, flows, frame, ip, layers, sends, tcp, udp
@@ -24,11 +23,6 @@ table inet tracking {
 """
 NET, FIREWALL, VPN, TOR, ANON = (f"10.137.0.{n}" for n in range(10, 15))
 ENDPOINT, PORT = "198.18.7.1", 51820
-
-
-@pytest.fixture
-def chain(shipped: Callable[[str], Chain]) -> Chain:
-    return shipped("vpn-before-tor")
 
 
 def met(qube: InChain, data: bytes, link: str) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -38,11 +38,6 @@ ALIVE = [
     Alive("sys-proxyvm", "vif13.0", tcp("10.137.0.13", WEB4, 9001), "wg0"),
     Alive("sys-whonix", "vif14.0", tcp("10.137.0.14", WEB4, 443), "vif14.0"),
 ]
-
-
-@pytest.fixture
-def chain(shipped: Callable[[str], Chain]) -> Chain:
-    return shipped("vpn-before-tor")
 
 
 @pytest.fixture(params=ALIVE, ids=lambda alive: alive.qube)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from in_chain import (
@@ -31,11 +31,6 @@ pytestmark = pytest.mark.lab
 OWN, OWN6, NETVM = "10.137.0.13", "fd09:24ef:4179::a89:d", "10.137.0.12"
 VIF, CLIENT, CLIENT6 = "vif14.0", "10.137.0.14", "fd09:24ef:4179::a89:e"
 SOMEBODY_ELSE = Facts(tor_uid=1)
-
-
-@pytest.fixture
-def chain(shipped: Callable[[str], Chain]) -> Chain:
-    return shipped("vpn-before-tor")
 
 
 @pytest.fixture
