@@ -47,7 +47,7 @@ def about_nothing(source: str, there: str) -> bytes:
     return frame(ip(source, there) / ICMP(type=3, code=1) / ip(there, source) / UDP(dport=7777))
 
 
-def odd(source: str, there: str, source6: str, there6: str) -> Iterator[bytes]:
+def odd(link: str, source: str, there: str, source6: str, there6: str) -> Iterator[Decision]:
     """Packets that are not plain: the same to every role."""
     for header in (
         ip(source, there, flags="MF"), ip(source, there, frag=8),
@@ -58,18 +58,24 @@ def odd(source: str, there: str, source6: str, there6: str) -> Iterator[bytes]:
             IPv6ExtHdrDestOpt(), IPv6ExtHdrRouting(addresses=[there6]))),
     ):  # fmt: skip
         for transport in (UDP(dport=PORT), TCP(dport=443), ICMP()):
-            yield frame(header / transport)
+            yield ODD, link, frame(header / transport)
     for protocol in (4, 41, 47, 50, 132, 136):
-        yield frame(ip(source, there, proto=protocol) / bytes(40))
-        yield frame(ip(source6, there6, nh=protocol) / bytes(40))
+        yield ODD, link, frame(ip(source, there, proto=protocol) / bytes(40))
+        yield ODD, link, frame(ip(source6, there6, nh=protocol) / bytes(40))
+
+
+def spoofed(vif: str, *sources: tuple[str, str]) -> Iterator[Decision]:
+    """Of addresses, IPv4 and IPv6, that are not those of the qube behind it."""
+    for source, source6 in sources:
+        yield SPOOFED, vif, tcp(source, WEB4, 443)
+        yield SPOOFED, vif, tcp(source6, WEB6, 443)
 
 
 def workstation() -> Iterator[Decision]:
     unasked = "input: nobody may open a flow to a workstation"
     not_ours = "antispoof: not for this qube; dropped before conntrack sees it"
     not_upstream = "antispoof: address of a qube that is not upstream"
-    for packet in odd(TOR, ANON, TOR6, ANON6):
-        yield ODD, UP, packet
+    yield from odd(UP, TOR, ANON, TOR6, ANON6)
     for source, there in ((TOR, ANON), (TOR6, ANON6)):
         yield (
             "antispoof: a workstation has no interface but its uplink",
@@ -95,17 +101,14 @@ def tor_gateway() -> Iterator[Decision]:
     vif = "vif14.0"
     forwarded = "forward: nothing passes a Tor gateway but through tor"
     not_ours = "from_uplink: not for this qube; dropped before conntrack sees it"
-    for packet in odd(ANON, TOR, ANON6, TOR6):
-        yield ODD, vif, packet
+    yield from odd(vif, ANON, TOR, ANON6, TOR6)
     yield "antispoof: no other interface", STRAY, tcp(ANON, WEB4, 443)
     yield UPSTREAM, UP, tcp(NOBODY, TOR, 9050)
     yield UPSTREAM, UP, tcp(ANON, TOR, 9050)
     yield UPSTREAM, UP, tcp(ANON6, TOR6, 9050)
     yield not_ours, UP, tcp(WEB4, ANON, 9050)
     yield not_ours, UP, tcp(WEB6, ANON6, 9050)
-    for source, source6 in ((WEB4, WEB6), (TOR, TOR6), (VPN, VPN6), (NOBODY, NOBODY6)):
-        yield SPOOFED, vif, tcp(source, WEB4, 443)
-        yield SPOOFED, vif, tcp(source6, WEB6, 443)
+    yield from spoofed(vif, (WEB4, WEB6), (TOR, TOR6), (VPN, VPN6), (NOBODY, NOBODY6))
     for there, there6 in ((WEB4, WEB6), (VPN, VPN6)):
         yield forwarded, vif, udp(ANON, there, 443)
         yield forwarded, vif, udp(ANON, there, 53)
@@ -144,8 +147,7 @@ def vpn_proxy() -> Iterator[Decision]:
     vif = "vif13.0"
     strange = "from_uplink: not the endpoint to this qube: this is how tunnels are probed"
     upstream = "input_uplink: nobody may open a flow from upstream"
-    for packet in odd(TOR, WEB4, TOR6, WEB6):
-        yield ODD, vif, packet
+    yield from odd(vif, TOR, WEB4, TOR6, WEB6)
     yield "antispoof: no other interface", STRAY, tcp(TOR, WEB4, 443)
     yield UPSTREAM, UP, udp(NOBODY, VPN, 40000, PORT)
     yield UPSTREAM, UP, tcp(TOR6, VPN6, 443)
@@ -161,9 +163,7 @@ def vpn_proxy() -> Iterator[Decision]:
                   / ip(VPN6, WEB6) / UDP())):  # fmt: skip
         yield "+from_uplink: errors; input asks what they are about", UP, error
         yield "input: part of no flow", UP, error
-    for source, source6 in ((WEB4, WEB6), (VPN, VPN6), (FIREWALL, FIREWALL6), (TUNNEL4, TUNNEL6)):
-        yield SPOOFED, vif, tcp(source, WEB4, 443)
-        yield SPOOFED, vif, tcp(source6, WEB6, 443)
+    yield from spoofed(vif, (WEB4, WEB6), (VPN, VPN6), (FIREWALL, FIREWALL6), (TUNNEL4, TUNNEL6))
     for qube, tunnel in ((NOBODY, TUNNEL4), (NOBODY6, TUNNEL6)):
         yield "from_tunnel: no qube is behind the tunnel", TUNNEL, tcp(qube, tunnel, 443)
     for source, there in ((WEB4, TOR), (WEB6, TOR6), (WEB4, VPN), (WEB6, VPN6)):
@@ -212,8 +212,7 @@ def passing(name: str) -> Iterator[Decision]:
     net = name == "sys-net"
     vif = "vif11.0" if net else "vif12.0"
     outer, outer6, router6 = (WAN4, WAN6, ROUTER6) if net else (FIREWALL, FIREWALL6, NET6)
-    for packet in odd(VPN, ENDPOINT, VPN6, WEB6):
-        yield ODD, vif, packet
+    yield from odd(vif, VPN, ENDPOINT, VPN6, WEB6)
     yield "antispoof: no other interface", STRAY, udp(VPN, ENDPOINT, PORT)
     away = "from_uplink: no qube is out there" if net else UPSTREAM
     yield away, UP, udp(VPN, outer, 1, PORT)
@@ -222,9 +221,7 @@ def passing(name: str) -> Iterator[Decision]:
         for source, there in ((WEB4, VPN), (WEB6, VPN6), (WEB4, NET), (WEB6, NET6)):
             rule = "from_uplink: not for the uplink's address; dropped before conntrack sees it"
             yield rule, UP, tcp(source, there, 443)
-    for source, source6 in ((WEB4, WEB6), (TOR, TOR6), (NET, NET6), (NOBODY, NOBODY6)):
-        yield SPOOFED, vif, tcp(source, WEB4, 443)
-        yield SPOOFED, vif, tcp(source6, WEB6, 443)
+    yield from spoofed(vif, (WEB4, WEB6), (TOR, TOR6), (NET, NET6), (NOBODY, NOBODY6))
     yield f"+input: {NDP}", UP, solicit(router6, outer6)
     for strange in (
         solicit(router6, outer6, 254), frame(ip(router6, outer6, hlim=255) / ICMPv6ND_RA()),
