@@ -7,7 +7,6 @@ line, the keeper and every process below them, as /proc tells (proc(5)).
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -22,8 +21,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-GOALS = {"first_page_cold_s": 60, "first_page_warm_s": 10, "down_s": 1, "relay_mb": 20,
-         "whole_mb": 600}  # fmt: skip
+sys.path.append(str(Path(__file__).parent / "parts"))
+
+import figures
+
+GOALS: figures.Goals = {
+    "first_page_cold_s": ("<=", 60),
+    "first_page_warm_s": ("<=", 10),
+    "down_s": ("<=", 1),
+    "relay_mb": ("<=", 20),
+    "whole_mb": ("<=", 600),
+}
 _PERIOD_S = 0.25
 _MAIN = "vpn-before-tor"
 
@@ -119,19 +127,5 @@ def measure() -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="one JSON document")
-    as_json: bool = parser.parse_args().json
-    found = measure()
-    if as_json:
-        print(json.dumps(found))
-    else:
-        for name, value in found.items():
-            goal = f"  (goal {GOALS[name]})" if name in GOALS else ""
-            print(f"{name:<18} {value:>8}{goal}")
-    sys.exit(any(found[name] > goal for name, goal in GOALS.items()))
-
-
 if __name__ == "__main__":
-    main()
+    figures.run(str(__doc__), measure, GOALS)

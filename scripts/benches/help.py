@@ -5,8 +5,6 @@ The peer prints the same verbs from the same interpreter and environment; runs a
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -16,8 +14,12 @@ from pathlib import Path
 
 from netchain.cli import VERBS
 
+sys.path.append(str(Path(__file__).parent / "parts"))
+
+import figures
+
 ROUNDS = 31
-GOAL = 2.2
+GOALS: figures.Goals = {"ratio_to_argparse": ("<=", 2.2), "heavy_imports": ("==", [])}
 HEAVY = ("pyroute2", "scapy", "rich", "stem")
 _OURS = "from netchain.cli import main\nmain()\n"
 _PEER = """\
@@ -64,23 +66,5 @@ def measure() -> dict[str, object]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="one JSON document")
-    as_json: bool = parser.parse_args().json
-    found = measure()
-    if as_json:
-        print(json.dumps(found))
-    else:
-        print(
-            f"netchain --help {found['ms']} ms, argparse {found['argparse_ms']} ms, "
-            f"ratio {found['ratio_to_argparse']} (goal {GOAL}); "
-            f"heavy imports: {found['heavy_imports'] or 'none'}"
-        )
-    ratio = found["ratio_to_argparse"]
-    assert isinstance(ratio, float)
-    sys.exit(bool(found["heavy_imports"]) or ratio > GOAL)
-
-
 if __name__ == "__main__":
-    main()
+    figures.run(str(__doc__), measure, GOALS)

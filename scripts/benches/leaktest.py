@@ -6,8 +6,6 @@ tunnel. scapy's own `sendp`, one call a packet, runs on a veth pair in a namespa
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -29,10 +27,19 @@ from netchain.console import Console
 from netchain.model.chain import Chain, QubeState
 from netchain.site import Site
 
-GOALS = {"probes_10k_s": 0.6, "quick_s": 5.0, "sweep_s": 5.0, "sweep_drops": 0}
+sys.path.append(str(Path(__file__).parent / "parts"))
+
+import figures
+
+GOALS: figures.Goals = {
+    "probes_10k_s": ("<=", 0.6),
+    "quick_s": ("<=", 5.0),
+    "sweep_s": ("<=", 5.0),
+    "sweep_drops": ("<=", 0),
+    "ratio_fixed_wait": (">=", 50),
+}
 PEER_S = 2.7
 """Seconds that Mullvad's tests wait for each probe (the issue's figure)."""
-RATIO_GOAL = 50
 ROUNDS = 7
 _SCAPY = """
 import time
@@ -148,20 +155,5 @@ def measure() -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="one JSON document")
-    as_json: bool = parser.parse_args().json
-    found = measure()
-    if as_json:
-        print(json.dumps(found))
-    else:
-        for name, value in found.items():
-            goal = f"  (goal {GOALS[name]})" if name in GOALS else ""
-            print(f"{name:<18} {value:>8}{goal}")
-    good = all(found[name] <= goal for name, goal in GOALS.items())
-    sys.exit(not good or found["ratio_fixed_wait"] < RATIO_GOAL)
-
-
 if __name__ == "__main__":
-    main()
+    figures.run(str(__doc__), measure, GOALS)
