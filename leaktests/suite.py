@@ -9,10 +9,12 @@ run there: what was found until then counts, and the reason makes it inconclusiv
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain as chained
 from itertools import count
@@ -38,6 +40,8 @@ from netchain.model.plan import Plan, Prove
 from netchain.site import Say, Site
 
 _PORTS = "every port and protocol"
+_SWITCH_S = 0.0005
+"""While packets are built ahead, each answer of the keeper would wait for Python's 5 ms turn."""
 AS_FOUND = "as found"
 """The state of a chain that differs from its profile: it is swept as it is, and left so."""
 
@@ -81,7 +85,7 @@ def run(chain: Chain, site: Site, wanted: Wanted, say: Say = lambda _: None) -> 
     site.timeline.change(0, 0, _found(observed, differs))
     arm(chain, site)  # what cannot be heard makes the run inconclusive (Run.inconclusive)
     told = conditions.of(chain, observed, differs)
-    with ThreadPoolExecutor(1) as builder:
+    with _quick_turns(), ThreadPoolExecutor(1) as builder:
         suite = _Suite(chain, site, wanted, told, say, builder)
         try:
             suite.all_states(differs)
@@ -89,6 +93,16 @@ def run(chain: Chain, site: Site, wanted: Wanted, say: Say = lambda _: None) -> 
             suite.stopped(error)
         suite.listen("the end")
         return suite.result(started, time.monotonic() - clock)
+
+
+@contextmanager
+def _quick_turns() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _require(chain: Chain, observed: Observed) -> None:
