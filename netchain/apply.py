@@ -36,11 +36,12 @@ from netchain.model.plan import (
     Step,
     Stop,
     Unblock,
+    peer,
     plan_down,
     plan_up,
 )
 from netchain.nft.fill import Facts, rules_for
-from netchain.prove import prove
+from netchain.prove import Verdict, prove
 from netchain.readiness import wait_ready
 from netchain.site import Site
 from netchain.vpn.wireguard import FWMARK
@@ -52,8 +53,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def rule_texts(chain: Chain, backend: Backend) -> dict[QubeName, str]:
     """Each qube's role file, filled."""
-    facts = Facts(tor_uid=backend.uids().tor, vpn_mark=FWMARK)
-    return {qube.name: rules_for(chain, qube, facts) for qube in chain.qubes}
+    found = facts(backend)
+    return {qube.name: rules_for(chain, qube, found) for qube in chain.qubes}
+
+
+def facts(backend: Backend) -> Facts:
+    """What rules need to know beside the chain."""
+    return Facts(tor_uid=backend.uids().tor, vpn_mark=FWMARK)
 
 
 def desired(chain: Chain, site: Site) -> Desired:
@@ -68,8 +74,8 @@ def desired(chain: Chain, site: Site) -> Desired:
             continue
         wanted[name] = DesiredQube(
             digest(listing),
-            site.backend.wiring(chain, name),
-            programs.wanted(chain, site, chain[name]),
+            site.backend.wiring(chain, name) if peer(chain[name]) is not None else "",
+            programs.wanted(chain, site, chain[name]) if chain.is_connected(name) else {},
         )
     if problems:
         raise NetchainError(problems)
@@ -123,7 +129,7 @@ def down(chain: Chain, site: Site) -> Plan:
     problems: list[Problem] = []
     for step in steps:
         try:
-            _timed(chain, site, step)
+            timed(chain, site, step)
         except NetchainError as error:
             problems += error.problems
     left = site.backend.observe(chain).qubes if problems else {}
@@ -136,19 +142,19 @@ def down(chain: Chain, site: Site) -> Plan:
 def _run(chain: Chain, site: Site, steps: Plan) -> None:
     try:
         for step in steps:
-            _timed(chain, site, step)
+            timed(chain, site, step)
         if steps and plan(chain, site):
             _read_back(chain, site)
             raise NetchainError(Problem("E071", "a workstation is still blocked"))
     except NetchainError as error:
-        state = _close(chain, site, steps)
+        state = close(chain, site, steps)
         raise NetchainError(error.problems, error.exit_code, state) from error
     except BaseException:
-        _close(chain, site, steps)
+        close(chain, site, steps)
         raise
 
 
-def _close(chain: Chain, site: Site, steps: Plan) -> str:
+def close(chain: Chain, site: Site, steps: Plan) -> str:
     """Block every qube that the plan was about, workstations first, past each failure; what state
     that leaves. Signals wait meanwhile: a second Ctrl-C must not leave the rest open."""
     meant = {step.qube for step in steps}
@@ -166,7 +172,7 @@ def _close(chain: Chain, site: Site, steps: Plan) -> str:
 def _closed(chain: Chain, site: Site, name: QubeName) -> bool:
     """Block it; True when it is closed, or is not there."""
     try:
-        _timed(chain, site, Block(name))
+        timed(chain, site, Block(name))
         return True
     except Exception as error:
         site.say(f"could not block {name}: {error}")
@@ -177,14 +183,15 @@ def _closed(chain: Chain, site: Site, name: QubeName) -> bool:
         return False
 
 
-def _timed(chain: Chain, site: Site, step: Step) -> None:
+def timed(chain: Chain, site: Site, step: Step) -> None:
+    """Run one step, and note on the timeline when it changed what."""
     site.say(str(step))
     start = time.time_ns()
-    changed = _act(chain, site, step)
+    changed = act(chain, site, step)
     site.timeline.change(start, time.time_ns(), changed)
 
 
-def _act(chain: Chain, site: Site, step: Step) -> dict[QubeName, QubeState]:
+def act(chain: Chain, site: Site, step: Step) -> dict[QubeName, QubeState]:
     """Run one step; the states that it brought qubes into."""
     backend, name = site.backend, step.qube
     match step:
@@ -213,7 +220,7 @@ def _change(chain: Chain, site: Site, step: Step) -> None:
     backend, name = site.backend, step.qube
     match step:
         case Load():
-            backend.load_rules(chain, name, rule_texts(chain, backend)[name])
+            backend.load_rules(chain, name, rules_for(chain, chain[name], facts(backend)))
         case Attach():
             backend.attach(chain, name)
             site.sensor.arm(chain, Link(name, chain[name].netvm))
@@ -225,7 +232,7 @@ def _change(chain: Chain, site: Site, step: Step) -> None:
         case Stop():
             programs.stop(chain, site, chain[name], step.service)
         case Prove():
-            _prove(chain, site)
+            prove_all(chain, site)
 
 
 def _remove(chain: Chain, site: Site, name: QubeName) -> None:
@@ -237,9 +244,14 @@ def _remove(chain: Chain, site: Site, name: QubeName) -> None:
     site.backend.remove(chain, name)
 
 
-def _prove(chain: Chain, site: Site) -> None:
+def prove_all(chain: Chain, site: Site) -> None:
+    """Read back and sweep; NetchainError when there is a leak (exit 10) or a doubt (exit 12)."""
     _read_back(chain, site)
-    verdict = prove(chain, site.sensor, site.timeline)
+    require(prove(chain, site.sensor, site.timeline))
+
+
+def require(verdict: Verdict) -> None:
+    """NetchainError with everything that keeps the verdict from being clean."""
     if verdict.leaks:
         found = [Problem("E080", f"leak: {leak}") for leak in verdict.leaks[:10]]
         raise NetchainError(found, Exit.LEAK)

@@ -25,6 +25,7 @@ VERBS = {
     "up": "Bring a chain up: plan, check, apply, prove, open",
     "down": "Remove a chain",
     "status": "What a chain is doing now",
+    "netvm": "Show or switch a qube's NetVM, while it runs",
     "plan": "What `up` would change",
     "leaktest": "Test with packets that nothing bypasses a chain",
     "report": "What an earlier leaktest found",

@@ -30,8 +30,9 @@ from netchain.wire import build
 from netchain.wire.capture import Captured
 from netchain.wire.decode import decode
 from netchain.wire.hearing import Hearing
-from netchain.wire.judge import Leak, LinkVerdict, Timeline, judge, permits
+from netchain.wire.judge import Leak, LinkVerdict, judge, permits
 from netchain.wire.tap import Tap
+from netchain.wire.timeline import Timeline
 
 _CANARY_S = 5.0
 _CLOCK_STEP_NS, _CLOCK_SLEW = 1_000_000, 0.001  # slewing adds at most 500 ppm (adjtime(3))

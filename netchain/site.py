@@ -9,7 +9,7 @@ from netchain.backends.base import Backend
 from netchain.model.names import QubeName
 from netchain.prove import Sensor
 from netchain.vpn.wireguard import WireGuard
-from netchain.wire.judge import Timeline
+from netchain.wire.timeline import Timeline
 
 Say = Callable[[str], None]
 

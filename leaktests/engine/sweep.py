@@ -23,7 +23,8 @@ from leaktests.engine.probe import Probe
 from leaktests.engine.shot import Markers, Shot
 from netchain.model.chain import Chain
 from netchain.prove import Sensor
-from netchain.wire.judge import Leak, LinkVerdict, Timeline, judge
+from netchain.wire.judge import Leak, LinkVerdict, judge
+from netchain.wire.timeline import Timeline
 
 CLEAN, LEAK, INCONCLUSIVE = "clean", "leak", "inconclusive"
 _BURST = 2000

@@ -110,7 +110,23 @@ class Backend(Protocol):
     def attach(self, chain: Chain, qube: QubeName) -> None:
         """Wire the qube to its netvm, or a `net` qube to the uplink."""
 
-    def detach(self, chain: Chain, qube: QubeName) -> None: ...
+    def detach(self, chain: Chain, qube: QubeName) -> None:
+        """Take the qube's links to its netvms away."""
+
+    def prepare(self, chain: Chain, qube: QubeName) -> None:
+        """Wire the qube to its netvm of this chain beside the link that it has, closed at both
+        ends."""
+
+    def cut_over(self, old: Chain, new: Chain, qube: QubeName) -> tuple[int, int]:
+        """Turn the qube over to the link that was prepared: the old netvm denies, its route is
+        another, the new netvm allows. When that began and ended (ns, wall clock)."""
+
+    def retire(self, chain: Chain, qube: QubeName) -> None:
+        """Take every link of the qube away that is not in use; fine when there is none."""
+
+    def forget_flows(self, chain: Chain, qube: QubeName, addresses: Sequence[Address]) -> None:
+        """In that qube, forget every tracked flow that one of the addresses opened; without any
+        address, all."""
 
     def block(self, chain: Chain, qube: QubeName) -> None: ...
 

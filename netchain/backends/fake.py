@@ -7,6 +7,7 @@ rules are text, a wire is two sockets that hold a few frames, programs are the c
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -15,7 +16,7 @@ from netchain.backends.base import Completed, Service, Tunnel, Uids, User, diges
 from netchain.errors import NetchainError, Problem
 from netchain.model.addressing import address4, downstream_interface
 from netchain.model.allowed import Direction, Link
-from netchain.model.chain import Chain, Role
+from netchain.model.chain import Address, Chain, Role
 from netchain.model.names import QubeName
 from netchain.model.observed import UPLINK_PEER, Observed, ObservedQube
 from netchain.nft.fill import TABLE
@@ -41,6 +42,7 @@ class _Qube:
     blocked: bool = True
     rules: str = ""
     wire: _Wire | None = None
+    spare: _Wire | None = None
     services: dict[str, str] = field(default_factory=dict)
 
 
@@ -55,6 +57,7 @@ class FakeBackend:
         found = {}
         for (owner, name), q in self._qubes.items():
             link, wiring = (q.wire.netvm, q.wire.wiring) if q.wire else (None, "")
+            wiring = "" if q.spare else wiring
             if owner == chain.name:
                 found[name] = ObservedQube(
                     q.blocked, q.role, digest(q.rules), link, wiring, dict(q.services)
@@ -102,6 +105,33 @@ class FakeBackend:
     def detach(self, chain: Chain, qube: QubeName) -> None:
         self._wire(chain, qube).cut()
         self._get(chain, qube).wire = None
+
+    def prepare(self, chain: Chain, qube: QubeName) -> None:
+        client, netvm = self._get(chain, qube), chain[qube].netvm
+        if client.wire is None or client.spare is not None or netvm is None:
+            raise _failed(f"{qube} cannot get a second link")
+        self._get(chain, netvm)  # it must be there
+        client.spare = _Wire(netvm, self.wiring(chain, qube))
+
+    def cut_over(self, old: Chain, new: Chain, qube: QubeName) -> tuple[int, int]:
+        client, start = self._get(new, qube), time.time_ns()
+        if client.spare is None:
+            raise _failed(f"no link of {qube} was prepared")
+        client.wire, client.spare = client.spare, client.wire
+        for each in new.qubes:
+            wire = self._get(new, each.name).wire
+            if wire and wire.wiring == self.wiring(old, each.name):
+                wire.wiring = self.wiring(new, each.name)
+        return start, time.time_ns()
+
+    def retire(self, chain: Chain, qube: QubeName) -> None:
+        client = self._get(chain, qube)
+        if client.spare is not None:
+            client.spare.cut()
+            client.spare = None
+
+    def forget_flows(self, chain: Chain, qube: QubeName, addresses: Sequence[Address]) -> None:  # noqa: ARG002
+        self._get(chain, qube)
 
     def block(self, chain: Chain, qube: QubeName) -> None:
         self._get(chain, qube).blocked = True

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from netchain import files, locks, paths
+from netchain import files, locks, paths, switched
 from netchain.backends.netns import shell
 from netchain.backends.netns.client import Show
 from netchain.console import Console
@@ -35,10 +35,11 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @dataclass(frozen=True)
 class Found:
-    """A chain and the file that describes it."""
+    """A chain as it is switched, the one that its profile describes, and that file."""
 
     chain: Chain
     path: Path
+    profile: Chain
 
 
 def profiles() -> dict[str, Path]:
@@ -51,10 +52,16 @@ def profiles() -> dict[str, Path]:
 
 
 def find(name: str) -> Found:
-    """The chain of that name, or in that file.
+    """The chain of that name, or in that file, as it is switched.
 
     Raises NetchainError: exit 2 when there is none, or with everything that is wrong with it.
     """
+    found = find_profile(name)
+    return replace(found, chain=switched.overlaid(found.profile))
+
+
+def find_profile(name: str) -> Found:
+    """The same as its profile alone describes it."""
     path = Path(name) if "/" in name or name.endswith(".toml") else profiles().get(name)
     if path is None:
         known = ", ".join(profiles())
@@ -66,7 +73,17 @@ def find(name: str) -> Found:
     except OSError as error:
         problem = Problem("E010", f"cannot read the profile: {error.strerror}", str(path))
         raise NetchainError(problem, Exit.USAGE) from error
-    return Found(profile.parse(text, str(path)), path)
+    chain = profile.parse(text, str(path))
+    return Found(chain, path, chain)
+
+
+def holding(qube: str) -> list[Found]:
+    """Every chain that has a qube of that name; profiles that cannot be read are passed over."""
+    found = []
+    for name in profiles():
+        with suppress(NetchainError):
+            found.append(find_profile(name))
+    return [each for each in found if qube in {q.name for q in each.profile.qubes}]
 
 
 def named(argument: str) -> Chain:

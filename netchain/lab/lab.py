@@ -22,6 +22,7 @@ from netchain.backends.netns.client import KeeperClient, Show
 from netchain.errors import Exit, NetchainError, Problem
 from netchain.lab import internet, tornet
 from netchain.lab.provider import Provider
+from netchain.model.addressing import UPLINK
 from netchain.model.chain import Chain, Role, VpnSettings, Wan
 from netchain.model.names import QubeName
 from netchain.nft.library import load_library
@@ -290,7 +291,10 @@ class Lab:
     def _ports(self) -> dict[str, str]:
         """The router's ports that are in use, by the node that is plugged in."""
         nodes = self.keeper.ask("observe", prefix="")["nodes"]
-        found = {name: wiring.router_port(state["uplink"]) for name, state in nodes.items()}
+        found = {
+            name: wiring.router_port(state["uplinks"].get(UPLINK, (0, ""))[1])
+            for name, state in nodes.items()
+        }
         return {name: port for name, port in found.items() if port}
 
     def tor_lines(self) -> tuple[str, ...]:

@@ -21,6 +21,8 @@ _FIRST_QID = 10
 
 GROUP_UPLINK, GROUP_DOWNSTREAM, GROUP_TUNNEL = 1, 2, 3
 UPLINK, TUNNEL = "eth0", "wg0"
+UPLINKS = (UPLINK, "eth1")
+"""Names of a qube's uplink: a switch makes the new one beside the old one."""
 
 
 def qid(chain: Chain, name: str) -> int:

@@ -103,7 +103,11 @@ class FlowPattern:
 
 def links(chain: Chain) -> tuple[Link, ...]:
     """Every wire of the chain, the uplink first."""
-    return tuple(Link(qube.name, qube.netvm) for qube in chain.from_uplink())
+    return tuple(
+        Link(qube.name, qube.netvm)
+        for qube in chain.from_uplink()
+        if qube.netvm is not None or qube.role is Role.NET
+    )
 
 
 def tunnels(chain: Chain) -> tuple[Link, ...]:
@@ -181,7 +185,8 @@ def _kind_of_vpn(settings: VpnSettings) -> Kind:
 def _sent_by_workstation(
     chain: Chain, qube: Qube, own4: Network, own6: Network
 ) -> Iterator[FlowPattern]:
-    assert qube.netvm is not None
+    if qube.netvm is None:
+        return
     netvm = chain[qube.netvm]
     if netvm.role is Role.TOR_GATEWAY:
         gateway = ip_network(addressing.address4(chain, netvm.name))

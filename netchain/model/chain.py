@@ -80,13 +80,17 @@ class Wan:
 
 @dataclass(frozen=True)
 class Qube:
-    """One qube. `netvm` is None only for the `net` role."""
+    """One qube. `netvm` is None for the `net` role, and for a qube that has no network.
+
+    `clearnet` says that somebody allowed a workstation of a Tor chain to go without Tor.
+    """
 
     name: QubeName
     role: Role
     label: Label
     netvm: QubeName | None = None
     vpn: Vpn | None = None
+    clearnet: bool = False
 
     @property
     def provides_network(self) -> bool:
@@ -130,6 +134,25 @@ class Chain:
                 return
             yield qube
             current = qube.netvm
+
+    def is_connected(self, name: str) -> bool:
+        """Whether the qube holds the uplink, or reaches the one that does."""
+        return Role.NET in {self[name].role, *(qube.role for qube in self.upstream(name))}
+
+    def with_netvm(self, name: str, netvm: QubeName | None, *, clearnet: bool = False) -> Chain:
+        """The same chain with another netvm for one qube (None: no network)."""
+        return replace(
+            self,
+            qubes=tuple(
+                replace(qube, netvm=netvm, clearnet=clearnet) if qube.name == name else qube
+                for qube in self.qubes
+            ),
+        )
+
+    def subtree(self, name: str) -> tuple[Qube, ...]:
+        """The qube and all that reach the network through it, each after its netvm."""
+        behind = (client for near in self.clients(name) for client in self.subtree(near.name))
+        return (self[name], *behind)
 
     def from_uplink(self) -> tuple[Qube, ...]:
         """Every qube after its netvm: the order in which a chain is opened."""
@@ -196,9 +219,9 @@ def _netvm_problems(chain: Chain, qube: Qube, where: str) -> list[Problem]:
                 repr(str(qube.netvm)), 'no netvm for role "net"',
             )
         ]  # fmt: skip
-    accepted = _accepted_netvms(chain, qube)
-    if qube.netvm is None:
-        return [Problem("E015", "this qube has no netvm", where, accepted=accepted)]
+    if qube.netvm is None:  # it has no network (a profile must name one: profile.py)
+        return []
+    accepted = accepted_netvms(chain, qube)
     try:
         netvm = chain[qube.netvm]
     except KeyError:
@@ -216,7 +239,8 @@ def _netvm_problems(chain: Chain, qube: Qube, where: str) -> list[Problem]:
     return _order_problems(chain, qube, netvm, where, accepted)
 
 
-def _accepted_netvms(chain: Chain, qube: Qube) -> str:
+def accepted_netvms(chain: Chain, qube: Qube) -> str:
+    """The qubes that may be this one's netvm by their roles, as words."""
     names = [q.name for q in chain.qubes if q.role in _NETVM_ROLES[qube.role] and q != qube]
     return ", ".join(names) or f"a qube of role {' or '.join(_NETVM_ROLES[qube.role])}"
 
@@ -246,7 +270,7 @@ def _order_problems(
         ]  # fmt: skip
     in_tor_chain = bool(chain.with_role(Role.TOR_GATEWAY))
     reached = netvm.role is Role.TOR_GATEWAY or (chain.allow_discouraged and behind_tor)
-    if qube.role is Role.WORKSTATION and in_tor_chain and not reached:
+    if qube.role is Role.WORKSTATION and in_tor_chain and not (reached or qube.clearnet):
         title = "in a chain with Tor a workstation is only ever below a Tor gateway"
         gateways = ", ".join(q.name for q in chain.with_role(Role.TOR_GATEWAY))
         return [Problem("E018", title, where, value, gateways)]

@@ -33,12 +33,13 @@ class ChainName(_Name):
 
 
 class QubeName(_Name):
-    """The name of a qube within its chain; `uplink` stands for the internet (observed.py)."""
+    """The name of a qube within its chain; `uplink` stands for the internet (observed.py), `none`
+    for no netvm."""
 
     __slots__ = ()
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        if text == "uplink":
-            raise ValueError(f"{NAME_ACCEPTED}, and not uplink")
+        if text in ("uplink", "none"):
+            raise ValueError(f"{NAME_ACCEPTED}, and not uplink or none")
         return super().parse(text)

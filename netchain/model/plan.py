@@ -176,7 +176,9 @@ def plan_up(chain: Chain, desired: Desired, observed: Observed) -> Plan:
     gone = [name for name, have in observed.qubes.items() if have.role != roles.get(name)]
     removals = _removals(gone, observed)
     observed = _after_removals(observed, gone)
-    differing = {q.name for q in order if _differs(q, desired[q.name], observed.qubes.get(q.name))}
+    differing = {
+        q.name for q in order if _differs(chain, q, desired[q.name], observed.qubes.get(q.name))
+    }
     touched = {q.name for q in order if q.name in differing or _is_below(chain, q, differing)}
     blocks: list[Step] = [
         Block(name)
@@ -188,7 +190,7 @@ def plan_up(chain: Chain, desired: Desired, observed: Observed) -> Plan:
     for qube in order:
         if qube.name in touched:
             steps += _rules_and_link(qube, desired[qube.name], observed.qubes.get(qube.name))
-    return (*steps, *_openings(order, desired, touched))
+    return (*steps, *openings(chain, desired, touched))
 
 
 def plan_down(observed: Observed) -> Plan:
@@ -196,9 +198,9 @@ def plan_down(observed: Observed) -> Plan:
     return tuple(_removals(list(observed.qubes), observed))
 
 
-def peer(qube: Qube) -> QubeName:
-    """What the qube's uplink interface is wired to."""
-    return qube.netvm or UPLINK_PEER
+def peer(qube: Qube) -> QubeName | None:
+    """What the qube's uplink interface is wired to; None for a qube without a network."""
+    return UPLINK_PEER if qube.role is Role.NET else qube.netvm
 
 
 def _after_removals(observed: Observed, gone: list[QubeName]) -> Observed:
@@ -214,10 +216,10 @@ def _is_below(chain: Chain, qube: Qube, names: set[QubeName]) -> bool:
     return any(above.name in names for above in chain.upstream(qube.name))
 
 
-def _differs(qube: Qube, want: DesiredQube, have: ObservedQube | None) -> bool:
+def _differs(chain: Chain, qube: Qube, want: DesiredQube, have: ObservedQube | None) -> bool:
     return (
         have is None
-        or have.blocked
+        or have.blocked is chain.is_connected(qube.name)
         or have.rules != want.rules
         or _is_miswired(qube, want, have)
         or have.services != want.services
@@ -259,19 +261,25 @@ def _detaches(order: tuple[Qube, ...], desired: Desired, observed: Observed) -> 
 
 def _rules_and_link(qube: Qube, want: DesiredQube, have: ObservedQube | None) -> list[Step]:
     steps: list[Step] = []
+    netvm = peer(qube)
     if have is None or have.rules != want.rules:
         steps.append(Load(qube.name, qube.role))
-    if have is None or _is_miswired(qube, want, have):
-        steps.append(Attach(qube.name, peer(qube)))
+    if netvm is not None and (have is None or _is_miswired(qube, want, have)):
+        steps.append(Attach(qube.name, netvm))
     return steps
 
 
-def _openings(order: tuple[Qube, ...], desired: Desired, touched: set[QubeName]) -> list[Step]:
+def openings(chain: Chain, desired: Desired, touched: set[QubeName]) -> list[Step]:
+    """The steps that open these qubes, workstations behind the proof. What reaches no uplink stays
+    closed: there is nothing for it to wait for, and nothing that it may send."""
     steps: list[Step] = []
     workstations: list[Step] = []
     if not touched:
         return []
+    order = chain.from_uplink()
     for qube in order:
+        if not chain.is_connected(qube.name):
+            continue
         services = desired[qube.name].services
         if qube.name in touched:
             opened = workstations if qube.role is Role.WORKSTATION else steps
@@ -279,5 +287,10 @@ def _openings(order: tuple[Qube, ...], desired: Desired, touched: set[QubeName])
             opened += [Start(qube.name, service) for service in services]
         if services:
             steps.append(Await(qube.name))
-    every = tuple(qube.name for qube in order)
-    return [*steps, Prove(every[-1], every), *workstations]
+    return [*steps, proof(chain), *workstations]
+
+
+def proof(chain: Chain) -> Prove:
+    """The step that proves the whole chain."""
+    every = tuple(qube.name for qube in chain.from_uplink())
+    return Prove(every[-1], every)

@@ -45,13 +45,26 @@ def parse(text: str, source: str) -> Chain:
     chain = reader.chain(data)
     found = reader.problems
     if chain is not None:
-        found = found + [p for p in model.problems(chain) if p.where not in reader.unsure]
+        every = _unwired(chain) + model.problems(chain)
+        found = found + [p for p in every if p.where not in reader.unsure]
     if found:
         refused = any(p.code == "E019" for p in found)
         located = [_located(problem, source) for problem in found]
         raise NetchainError(located, Exit.REFUSED if refused else Exit.USAGE)
     assert chain is not None
     return chain
+
+
+def _unwired(chain: Chain) -> list[Problem]:
+    """A netvm that is forgotten is no netvm that is taken away."""
+    return [
+        Problem(
+            "E015", "this qube has no netvm", f"qube[{index}].netvm",
+            accepted=model.accepted_netvms(chain, qube),
+        )
+        for index, qube in enumerate(chain.qubes)
+        if qube.netvm is None and qube.role is not Role.NET
+    ]  # fmt: skip
 
 
 def _located(problem: Problem, source: str) -> Problem:

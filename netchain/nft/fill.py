@@ -9,12 +9,12 @@ rules are there and the sets are not. A set that gets nothing stays empty, and t
 from __future__ import annotations
 
 from netchain.model.chain import Chain, Qube
-from netchain.nft.sets import Facts, Sets, sets_for
+from netchain.nft.sets import Facts, Sets, both, sets_for
 from netchain.resources import data_dir
 
 TABLE = "inet netchain"
 BLOCKED_TABLE = "inet netchain_blocked"
-__all__ = ["BLOCKED_TABLE", "TABLE", "Facts", "fill", "rules_for"]
+__all__ = ["BLOCKED_TABLE", "TABLE", "Facts", "fill", "rules_for", "rules_for_both"]
 
 
 def rules_for(chain: Chain, qube: Qube, facts: Facts) -> str:
@@ -23,8 +23,17 @@ def rules_for(chain: Chain, qube: Qube, facts: Facts) -> str:
     Raises ValueError or TypeError when the chain or the facts hold what cannot be in a rule, and
     OSError when the rule file cannot be read.
     """
-    text = (data_dir() / "firewall_rules" / f"{qube.role}.nft").read_text(encoding="utf-8")
-    return fill(text, sets_for(chain, qube, facts))
+    return fill(_file(qube), sets_for(chain, qube, facts))
+
+
+def rules_for_both(one: Chain, other: Chain, qube: Qube, facts: Facts) -> str:
+    """The same for a moment between two chains: what either allows. Raises as `rules_for`."""
+    sets = (sets_for(chain, chain[qube.name], facts) for chain in (one, other))
+    return fill(_file(qube), both(*sets))
+
+
+def _file(qube: Qube) -> str:
+    return (data_dir() / "firewall_rules" / f"{qube.role}.nft").read_text(encoding="utf-8")
 
 
 def fill(text: str, sets: Sets) -> str:

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from netchain.model.addressing import (
     UPLINK,
+    UPLINKS,
     address4,
     address6,
     downstream_interface,
@@ -67,6 +68,12 @@ def sets_for(chain: Chain, qube: Qube, facts: Facts) -> Sets:
             return common | _wan(chain) | _antispoof(chain, qube) | _passed_on(chain, qube)
 
 
+def both(one: Sets, other: Sets) -> Sets:
+    """The elements of both: what is allowed while a qube goes from one netvm to another."""
+    empty: frozenset[str] = frozenset()
+    return {name: one.get(name, empty) | other.get(name, empty) for name in {**one, **other}}
+
+
 def _set(elements: _Elements) -> frozenset[str]:
     return frozenset(element(values) for values in elements)
 
@@ -101,8 +108,8 @@ def _neighbours(chain: Chain, qube: Qube) -> dict[str, frozenset[str]]:
         for client in chain.clients(qube.name)
     ]
     if qube.netvm is not None:
-        ends.append((UPLINK, address6(chain, qube.netvm)))
-    elif chain.wan is not None and chain.wan.gateway6 is not None:
+        ends += [(name, address6(chain, qube.netvm)) for name in UPLINKS]
+    elif qube.role is Role.NET and chain.wan is not None and chain.wan.gateway6 is not None:
         ends.append((UPLINK, chain.wan.gateway6))
     return {"neighbours6": _set((IfName.parse(name), address) for name, address in ends)}
 
@@ -121,7 +128,8 @@ def _antispoof(chain: Chain, qube: Qube) -> dict[str, frozenset[str]]:
 
 
 def _workstation(chain: Chain, qube: Qube) -> dict[str, frozenset[str]]:
-    assert qube.netvm is not None
+    if qube.netvm is None:
+        return {}
     if chain[qube.netvm].role is Role.TOR_GATEWAY:
         gateway = address4(chain, qube.netvm)
         return {"out4": _set([(Protocol.TCP,)]), "dns4": _set([(gateway,)])}

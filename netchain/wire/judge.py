@@ -1,12 +1,9 @@
 """Judges captured frames by `allowed()`: what is not allowed on a link is a leak.
 
-Theory of operation: a timeline says in which state each qube was at each moment, as the plan's
-steps were logged. A frame is decoded, and must match a pattern of its link and direction in the
-states of its moment. During a step that opens or closes, what the more open side allows may pass,
-since nobody can say at which of its milliseconds the kernel changed over (docs/decisions/0003);
-during any other step, what the states before it *and* after it allow. What cannot be parsed,
-is tagged, fragmented behind its ports or source-routed never matches. An ICMP error matches only
-when the packet that it quotes does, in the other direction.
+Theory of operation: a timeline says in which state each qube was at each moment, and which chain
+it was. A frame is decoded, and must match a pattern of its link and direction in the states of its
+moment. What cannot be parsed, is tagged, fragmented behind its ports or source-routed never
+matches. An ICMP error matches only when the packet that it quotes does, in the other direction.
 
 Frames that we injected ourselves are named by their exact bytes and link, and only there excused.
 Limits: the judge sees headers, sizes and WireGuard's message types; it cannot tell a forged flow
@@ -15,14 +12,12 @@ inside an allowed pattern from a real one.
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address
 
 from netchain.model.allowed import (
-    OPEN,
     Direction,
     FlowPattern,
     Kind,
@@ -33,11 +28,11 @@ from netchain.model.allowed import (
     links,
     tunnels,
 )
-from netchain.model.chain import Chain, QubeState
-from netchain.model.names import QubeName
+from netchain.model.chain import Chain
 from netchain.wire.capture import Captured
 from netchain.wire.decode import decode
 from netchain.wire.flow import Flow
+from netchain.wire.timeline import Timeline
 
 _ARP, _IPV4, _IPV6 = 0x0806, 0x0800, 0x86DD
 _ICMP, _TCP, _UDP, _ICMP6 = 1, 6, 17, 58
@@ -48,49 +43,6 @@ _NDP = frozenset({135, 136})
 _MLD = frozenset({131, 132, 143})
 _WIREGUARD_TYPES = frozenset({1, 2, 3, 4})
 _SOLICITED_NODE = b"\xff\x02" + bytes(9) + b"\x01\xff"
-
-
-class Timeline:
-    """In which state each qube was when; times are CLOCK_REALTIME in ns, as on frames."""
-
-    def __init__(self) -> None:
-        self._starts: list[int] = []
-        self._during: list[tuple[States, ...]] = []
-        self._after: list[dict[QubeName, QubeState]] = []
-        self._ends: list[int] = []
-        self._now: dict[QubeName, QubeState] = {}
-
-    def change(self, start_ns: int, end_ns: int, changed: States) -> None:
-        """Qubes went to these states somewhere between the two moments."""
-        before = dict(self._now)
-        self._now |= changed
-        self._starts.append(start_ns)
-        self._ends.append(end_ns)
-        self._during.append(_during(before, self._now))
-        self._after.append(dict(self._now))
-
-    @property
-    def now(self) -> States:
-        return dict(self._now)
-
-    def at(self, time_ns: int) -> tuple[States, ...]:
-        """The states that must all allow what is seen at that moment."""
-        index = bisect.bisect_right(self._starts, time_ns) - 1
-        if index < 0:
-            return ({},)
-        if time_ns <= self._ends[index]:
-            return self._during[index]
-        return (self._after[index],)
-
-
-def _during(before: States, after: States) -> tuple[States, ...]:
-    """The states that must all allow what is seen between two: of an opening or a closing the more
-    open side alone."""
-    was_open = {name for name, state in before.items() if state in OPEN}
-    is_open = {name for name, state in after.items() if state in OPEN}
-    if was_open <= is_open:
-        return (dict(after),)
-    return (dict(before),) if is_open <= was_open else (dict(before), dict(after))
 
 
 @dataclass(frozen=True)
@@ -123,8 +75,10 @@ def judge(
     injected: Mapping[str, Collection[bytes]] | None = None,
 ) -> list[LinkVerdict]:
     """One verdict a link; taps are at the netvm's end, so what arrives there goes up. (In a tunnel
-    the tap is at its client's end: what leaves there goes up.)"""
-    by_name = {link.name: link for link in (*links(chain), *tunnels(chain))}
+    the tap is at its client's end: what leaves there goes up.) `chain` is the one that it is now.
+    """
+    known = (*timeline.earlier, chain)
+    by_name = {link.name: link for one in known for link in (*links(one), *tunnels(one))}
     return [
         _judge_link(chain, by_name[name], timeline, frames, (injected or {}).get(name, ()))
         for name, frames in captured.items()
@@ -136,14 +90,7 @@ def _judge_link(
     injected: Collection[bytes],
 ) -> LinkVerdict:  # fmt: skip
     ours = set(injected)
-    patterns: dict[frozenset[tuple[QubeName, QubeState]], tuple[FlowPattern, ...]] = {}
-
-    def patterns_for(states: States) -> tuple[FlowPattern, ...]:
-        key = frozenset(states.items())
-        if key not in patterns:
-            patterns[key] = allowed(chain, link, states)
-        return patterns[key]
-
+    patterns = _Patterns(link)
     leaks: list[Leak] = []
     count = 0
     for item in frames:
@@ -152,12 +99,32 @@ def _judge_link(
             continue
         flow = decode(item.frame, item.link_type)
         direction = Direction.DOWN if item.outgoing is not link.tunnel else Direction.UP
-        permitted = not item.truncated and all(
-            permits(patterns_for(states), flow, direction) for states in timeline.at(item.time_ns)
+        permitted = not item.truncated and any(
+            all(
+                permits(patterns.of(one, states), flow, direction)
+                for states in timeline.at(item.time_ns)
+            )
+            for one in timeline.chains(item.time_ns, direction, chain)
         )
         if not permitted:
             leaks.append(Leak(link.name, item.time_ns, direction, flow, item.frame))
     return LinkVerdict(link.name, count, tuple(leaks))
+
+
+class _Patterns:
+    """What may be on one link, of each chain and states asked once."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._known: dict[tuple[int, frozenset[tuple[str, str]]], tuple[FlowPattern, ...]] = {}
+
+    def of(self, chain: Chain, states: States) -> tuple[FlowPattern, ...]:
+        """On a link that the chain does not have: no more than on a closed one."""
+        key = id(chain), frozenset(states.items())
+        if key not in self._known:
+            has = self._link in (*links(chain), *tunnels(chain))
+            self._known[key] = allowed(chain, self._link, states if has else {})
+        return self._known[key]
 
 
 def permits(patterns: Iterable[FlowPattern], flow: Flow, direction: Direction) -> bool:

@@ -14,7 +14,7 @@ from commands import CHAIN, ROOT, Netchain
 
 from netchain.backends.netns.backend import NetnsBackend
 from netchain.model.chain import Chain, QubeState
-from netchain.wire.judge import Timeline
+from netchain.wire.timeline import Timeline
 
 
 @pytest.fixture(scope="session")

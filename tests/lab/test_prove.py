@@ -22,7 +22,7 @@ from netchain.model.chain import Chain
 from netchain.model.names import QubeName
 from netchain.prove import Sensor, Verdict, prove
 from netchain.wire import build
-from netchain.wire.judge import Timeline
+from netchain.wire.timeline import Timeline
 
 pytestmark = pytest.mark.lab
 FIREWALL, PROXY = QubeName("sys-firewall"), QubeName("sys-proxyvm")

@@ -15,7 +15,8 @@ from netchain.model.chain import Chain, Endpoint, QubeState, Role, VpnSettings
 from netchain.wire import build
 from netchain.wire.capture import Captured
 from netchain.wire.flow import LinkType
-from netchain.wire.judge import Timeline, judge
+from netchain.wire.judge import judge
+from netchain.wire.timeline import Timeline
 
 Shipped = Callable[[str], Chain]
 INSIDE4, INSIDE6 = IPv4Address("10.64.0.2"), IPv6Address("fd00:64::2")

@@ -19,7 +19,8 @@ from netchain.model.allowed import Link, links
 from netchain.model.chain import QubeState
 from netchain.wire import build
 from netchain.wire.capture import Captured
-from netchain.wire.judge import Timeline, judge
+from netchain.wire.judge import judge
+from netchain.wire.timeline import Timeline
 
 CHAIN = chain("vpn-before-tor")
 WAN, VPN = IPv4Address("100.64.0.2"), IPv4Address("198.18.7.1")

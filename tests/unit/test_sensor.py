@@ -14,7 +14,7 @@ from netchain.backends.fake import FakeBackend
 from netchain.model.allowed import links
 from netchain.model.chain import Chain
 from netchain.prove import Sensor
-from netchain.wire.judge import Timeline
+from netchain.wire.timeline import Timeline
 
 DOUBT = "the clock was set meanwhile: frames cannot be told apart by time"
 

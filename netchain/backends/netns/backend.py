@@ -10,15 +10,15 @@ from typing import Any
 
 from netchain import paths
 from netchain.backends.base import Completed, Service, Tunnel, Uids, User, digest
-from netchain.backends.netns import wiring
+from netchain.backends.netns import turning, wiring
 from netchain.backends.netns.client import KeeperClient, log_path
 from netchain.errors import NetchainError
 from netchain.model import addressing
-from netchain.model.addressing import CLIENT_MAC, NETVM_MAC, TUNNEL, UPLINK
+from netchain.model.addressing import CLIENT_MAC, GROUP_UPLINK, NETVM_MAC, TUNNEL, UPLINK
 from netchain.model.allowed import Direction, Link
-from netchain.model.chain import Chain, Role
+from netchain.model.chain import Address, Chain, Role
 from netchain.model.names import QubeName
-from netchain.model.observed import Observed, ObservedQube
+from netchain.model.observed import UPLINK_PEER, Observed, ObservedQube
 from netchain.model.plan import peer
 from netchain.model.sysctls import sysctls
 from netchain.nft.fill import BLOCKED_TABLE, TABLE
@@ -29,6 +29,7 @@ from netchain.vpn.wireguard_go import tun_flags
 _SHARED = ("/run", "/tmp")  # noqa: S108 - other programs' sockets are there
 _CHANGED = "changed"
 """The version of a VPN whose tunnel is not as it was made: no configuration has it."""
+_Uplinks = Mapping[str, tuple[int, str]]
 _VOLUME = PurePosixPath("/run/rw")
 
 
@@ -56,8 +57,10 @@ class NetnsBackend:
                         state["services"].items()}  # fmt: skip
             if services.get(SERVICE) and _tunnel_changed(chain, name, networks.get(node, ())):
                 services[SERVICE] = _CHANGED
-            link, wired = wiring.read_label(state["uplink"])
-            if _rewired(chain, name, link, networks):
+            uplink = _uplink(state["uplinks"])
+            link, wired = wiring.read_label(state["uplinks"].get(uplink, (0, ""))[1])
+            networks[node] = _as_the_only(uplink, networks.get(node, ()))
+            if len(state["uplinks"]) > 1 or _rewired(chain, name, link, networks):
                 wired = ""
             qubes[name] = ObservedQube(
                 blocked=_table(listing, BLOCKED_TABLE) == self._blocked_listing,
@@ -112,7 +115,46 @@ class NetnsBackend:
         self.keeper.ask("configure", node=node, changes=[wires.label()])
 
     def detach(self, chain: Chain, qube: QubeName) -> None:
-        self.keeper.ask("unwire", node=_node(chain, qube), name=UPLINK)
+        for uplink in self._uplinks(chain, qube):
+            self.keeper.ask("unwire", node=_node(chain, qube), name=uplink)
+
+    def prepare(self, chain: Chain, qube: QubeName) -> None:
+        client, node = chain[qube], _node(chain, qube)
+        assert client.netvm is not None
+        netvm, wires = _node(chain, client.netvm), wiring.wires(chain, client)
+        uplink = turning.other_uplink(_uplink(self._uplinks(chain, qube)))
+        own, other = turning.prepared(wires, uplink)
+        ends = [
+            {"node": netvm, "name": wires.interface, "mac": NETVM_MAC},
+            {"node": node, "name": uplink, "mac": CLIENT_MAC},
+        ]
+        self.keeper.ask("wire", ends=ends, changes=[[netvm, other], [node, own]])
+
+    def cut_over(self, old: Chain, new: Chain, qube: QubeName) -> tuple[int, int]:
+        found = self.keeper.ask("observe", prefix=f"{new.name}:")["nodes"]
+        uplinks = {q.name: _uplink(found[_node(new, q.name)]["uplinks"]) for q in new.qubes}
+        uplink = turning.other_uplink(uplinks[qube])
+        changes = turning.cut(old, new, qube, uplinks, uplink)
+        answer = self.keeper.ask(
+            "cut_over", changes=[[_node(new, name), some] for name, some in changes],
+            names={"node": _node(new, qube), **wiring.wires(new, new[qube]).names},
+        )  # fmt: skip
+        return answer["start"], answer["end"]
+
+    def retire(self, chain: Chain, qube: QubeName) -> None:
+        uplinks = self._uplinks(chain, qube)
+        spare = [name for name in uplinks if name != _uplink(uplinks)]
+        for name in spare:
+            self.keeper.ask("unwire", node=_node(chain, qube), name=name)
+
+    def forget_flows(self, chain: Chain, qube: QubeName, addresses: Sequence[Address]) -> None:
+        asked = [str(address) for address in addresses]
+        self.keeper.ask("forget", node=_node(chain, qube), addresses=asked)
+
+    def _uplinks(self, chain: Chain, qube: QubeName) -> _Uplinks:
+        found = self.keeper.ask("observe", prefix=_node(chain, qube))["nodes"]
+        uplinks: _Uplinks = found[_node(chain, qube)]["uplinks"]
+        return uplinks
 
     def block(self, chain: Chain, qube: QubeName) -> None:
         self.load_rules(chain, qube, self._blocked)
@@ -168,8 +210,16 @@ class NetnsBackend:
 
     def injector(self, chain: Chain, link: Link, direction: Direction) -> socket.socket:
         if direction is Direction.UP and not link.tunnel:
-            return self.packet_socket(_node(chain, link.client), UPLINK, inject=True)
+            return self.packet_socket(
+                _node(chain, link.client), self.uplink(chain, link), inject=True
+            )
         return self.packet_socket(*self._netvm_end(chain, link), inject=True)
+
+    def uplink(self, chain: Chain, link: Link) -> str:
+        """The client's interface of that link: of two the one that leads to its netvm."""
+        uplinks = self._uplinks(chain, link.client)
+        leading = (n for n, (_, alias) in uplinks.items() if _leads_to(alias, link.netvm))
+        return next(leading, UPLINK)
 
     def _netvm_end(self, chain: Chain, link: Link) -> tuple[str, str]:
         """Node and interface: the netvm's, the router's, or the tunnel's own."""
@@ -225,7 +275,7 @@ def _rewired(
     """Whether the qube's link is otherwise than it was wired, at either end: one that went down has
     lost its routes, and still its label."""
     qube = next((qube for qube in chain.qubes if qube.name == name), None)
-    if qube is None or link != peer(qube):
+    if qube is None or link is None or link != peer(qube):
         return False
     own, netvm = networks.get(_node(chain, name), ()), networks.get(_node(chain, link))
     return bool(wiring.differs(chain, qube, own, netvm))
@@ -238,6 +288,21 @@ def _tunnel_changed(chain: Chain, name: QubeName, own: Sequence[Any]) -> bool:
         return False
     spec = Tunnel(TUNNEL, vpn.settings.addresses, vpn.settings.mtu)
     return bool(wiring.tunnel_differs(spec, own))
+
+
+def _uplink(uplinks: _Uplinks) -> str:
+    """Of a qube's uplinks the one that is in use."""
+    used = (name for name, (group, _) in uplinks.items() if group == GROUP_UPLINK)
+    return next(used, next(iter(uplinks), UPLINK))
+
+
+def _as_the_only(uplink: str, network: Sequence[Any]) -> list[Any]:
+    """The qube's network as if its uplink had the name that a first one has."""
+    return [{**c, "dev": UPLINK} if c.get("dev") == uplink else c for c in network]
+
+
+def _leads_to(alias: str, netvm: QubeName | None) -> bool:
+    return wiring.read_label(alias)[0] == (netvm or UPLINK_PEER)
 
 
 def _node(chain: Chain, qube: str) -> str:

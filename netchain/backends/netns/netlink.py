@@ -28,6 +28,7 @@ from pyroute2.netlink import (
 )
 from pyroute2.netlink.rtnl import (
     RTM_DELLINK,
+    RTM_DELROUTE,
     RTM_GETLINK,
     RTM_NEWADDR,
     RTM_NEWLINK,
@@ -78,14 +79,23 @@ class Netlink:
 
         The kernel goes on with those behind it (tests/platform/test_netlink_sockets.py).
         """
+        self.prepared(changes)()
+
+    def prepared(self, changes: Iterable[Change]) -> Callable[[], None]:
+        """The same, but only encoded: to be called when it is time."""
         changes = list(changes)
-        if not changes:
-            return
-        self._socket.send(b"".join(_encode(c, number) for number, c in enumerate(changes, 1)))
-        errors = self._acknowledgements(len(changes))
-        for number, change in zip(errors, changes, strict=True):
-            if number:
-                raise OSError(number, f"{os.strerror(number)}: {describe(change)}")
+        data = b"".join(_encode(c, number) for number, c in enumerate(changes, 1))
+
+        def send() -> None:
+            if not changes:
+                return
+            self._socket.send(data)
+            errors = self._acknowledgements(len(changes))
+            for number, change in zip(errors, changes, strict=True):
+                if number and not (change["do"] == "unroute" and number == errno.ESRCH):
+                    raise OSError(number, f"{os.strerror(number)}: {describe(change)}")
+
+        return send
 
     def dump(self, request: bytes) -> list[bytes]:
         """Every message of the answer to a request with NLM_F_DUMP; asked again when something
@@ -250,6 +260,13 @@ def _route(change: Change) -> _Message:
     return RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, message
 
 
+def _unroute(change: Change) -> _Message:
+    """Take that very route away; fine when it is gone already."""
+    _, _, message = _route(change)
+    message["flags"] = message["scope"] = 0
+    return RTM_DELROUTE, 0, message
+
+
 def _neigh(change: Change) -> _Message:
     message = ndmsg()
     message["family"] = _family(change["address"])
@@ -276,5 +293,6 @@ _MESSAGES: Mapping[str, Callable[[Change], _Message]] = {
     "delete": _delete,
     "addr": _addr,
     "route": _route,
+    "unroute": _unroute,
     "neigh": _neigh,
 }

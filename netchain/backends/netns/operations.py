@@ -6,19 +6,20 @@ an answer belong to the client afterwards.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from netchain.backends.base import Command, Service, User
-from netchain.backends.netns import netlink, nodes, syscalls
+from netchain.backends.netns import flows, netlink, nodes, syscalls
 from netchain.backends.netns.network_dump import dump
 from netchain.backends.netns.rpc import Message
-from netchain.model.addressing import TUNNEL, UPLINK
+from netchain.model.addressing import TUNNEL, UPLINKS
 from netchain.wire.packet_socket import open_inject_socket, open_packet_socket
 
 if TYPE_CHECKING:
@@ -89,6 +90,25 @@ class Operations:
         first.netlink.await_up(ends[0]["index"])
         return {}, []
 
+    def do_cut_over(self, message: Message) -> Answer:
+        """Changes in several nodes, one behind the other as fast as can be; when (ns, wall clock)
+        that began and ended. One that is refused keeps the rest from being made. Then `names`."""
+        batches = [self._prepared(name, changes) for name, changes in message["changes"]]
+        start = time.time_ns()
+        for batch in batches:
+            batch()
+        end = time.time_ns()
+        names = message["names"]
+        nodes.write_names(self._keeper.nodes[names["node"]].path(nodes.OWN_ETC), names)
+        return {"start": start, "end": end}, []
+
+    def do_forget(self, message: Message) -> Answer:
+        """Take flows that such addresses opened from the node's table; without any, all flows."""
+        node = self._keeper.nodes[message["node"]]
+        with nodes.within(node.netns, self._keeper.home):
+            flows.forget(message["addresses"])
+        return {}, []
+
     def do_configure(self, message: Message) -> Answer:
         self._configure(message["node"], message["changes"])
         return {}, []
@@ -136,8 +156,11 @@ class Operations:
         return False
 
     def _configure(self, name: str, changes: Iterable[Mapping[str, Any]]) -> None:
+        self._prepared(name, changes)()
+
+    def _prepared(self, name: str, changes: Iterable[Mapping[str, Any]]) -> Callable[[], None]:
         node = self._keeper.nodes[name]
-        node.netlink.apply(
+        return node.netlink.prepared(
             {**{k: v for k, v in c.items() if k != "dev"}, "index": node.interfaces[c["dev"]]}
             if "dev" in c
             else c
@@ -184,7 +207,7 @@ class Operations:
             found[name] = {
                 "pid": node.pid,
                 "role": node.role,
-                "uplink": _alias(node, UPLINK),
+                "uplinks": _uplinks(node),
                 "services": self._services(name, node),
             }
         return {"nodes": found}, []
@@ -248,6 +271,17 @@ def _open_tun(name: str, flags: int) -> int:
             if error.errno != errno.EBUSY or time.monotonic() > deadline:
                 raise
         time.sleep(0.005)  # a bounded poll
+
+
+def _uplinks(node: nodes.Node) -> dict[str, tuple[int, str]]:
+    """Group and alias of each uplink by its name: two while a switch is made."""
+    found = {}
+    for name in UPLINKS:
+        if name in node.interfaces:
+            with contextlib.suppress(OSError):  # it went meanwhile
+                group = node.path(f"/sys/class/net/{name}/netdev_group").read_text()
+                found[name] = int(group), _alias(node, name)
+    return found
 
 
 def _alias(node: nodes.Node, interface: str) -> str:

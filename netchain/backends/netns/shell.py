@@ -80,11 +80,23 @@ def _start(arguments: _Arguments) -> Iterator[str]:
         yield _program(node, command["argv"], len(command["stdin"]) // 2)
 
 
+def _cut_over(arguments: _Arguments) -> Iterator[str]:
+    for node, changes in arguments["changes"]:
+        yield from _configure({"node": node, "changes": changes})
+
+
+def _forget(arguments: _Arguments) -> Iterator[str]:
+    for words in [f"-D -s {address}" for address in arguments["addresses"]] or ["-F"]:
+        yield _inside(arguments["node"], f"conntrack {words}")
+
+
 _LINES: Mapping[str, Callable[[_Arguments], Iterator[str]]] = {
     "wire": _wire,
     "configure": _configure,
     "tunnel": _tunnel,
     "start": _start,
+    "cut_over": _cut_over,
+    "forget": _forget,
     "remove": lambda a: iter([f'kill -9 "$(node {a["node"]})"']),
     "unwire": lambda a: iter([_inside(a["node"], f"ip link del {a['name']}")]),
     "remove_tunnel": lambda a: iter([_inside(a["node"], f"ip link del {a['name']}")]),
@@ -120,4 +132,5 @@ def ip_line(change: Mapping[str, Any]) -> str:
     via = f" via {change['via']}" if "via" in change else ""
     onlink = " onlink" if via else ""
     more = "".join(f" {key} {change[key]}" for key in ("src", "metric") if key in change)
-    return f"route replace{kind} {change['to']} proto static{via}{dev}{onlink}{more}"
+    verb = "del" if change["do"] == "unroute" else "replace"
+    return f"route {verb}{kind} {change['to']} proto static{via}{dev}{onlink}{more}"

@@ -55,8 +55,8 @@ class Wires:
         parts = [self.peer, self.interface, self.client_end, self.netvm_end, self.names]
         return digest(json.dumps(parts, sort_keys=True))
 
-    def label(self) -> Change:
-        return {"do": "link", "dev": UPLINK, "alias": f"{self.peer} {self.version}"}
+    def label(self, uplink: str = UPLINK) -> Change:
+        return {"do": "link", "dev": uplink, "alias": f"{self.peer} {self.version}"}
 
 
 def wires(chain: Chain, qube: Qube) -> Wires:
