@@ -19,7 +19,7 @@ from netchain.errors import Exit, NetchainError, Problem
 from netchain.model.allowed import Link, links, tunnels
 from netchain.model.chain import Chain, QubeState
 from netchain.model.names import QubeName
-from netchain.model.observed import Observed
+from netchain.model.observed import UPLINK_PEER, Observed
 from netchain.model.plan import (
     Attach,
     Await,
@@ -225,7 +225,7 @@ def _change(chain: Chain, site: Site, step: Step) -> None:
             backend.attach(chain, name)
             site.sensor.arm(chain, Link(name, chain[name].netvm))
         case Detach():
-            site.sensor.disarm(Link(name, chain[name].netvm))
+            site.sensor.disarm(Link(name, None if step.netvm == UPLINK_PEER else step.netvm))
             backend.detach(chain, name)
         case Start():
             programs.start(chain, site, chain[name])

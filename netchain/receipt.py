@@ -28,16 +28,17 @@ class LinkReceipt:
 class Receipt:
     """What a switch did. Times in ms.
 
-    `cut_ms` is what the cut itself took, `gap_ms` the time between the last frame that the qube
-    sent by the old link and the first one by the new; None when it did not send on both.
-    `ready_ms` is from the cut until the programs behind it were ready; None where none are.
+    `cut_ms` is what the cut itself took (None where all was closed meanwhile), `gap_ms` the time
+    between the last frame that the qube sent by the old link and the first one by the new; None
+    when it did not send on both. `ready_ms` is from the cut until the programs behind it were
+    ready; None where none are.
     """
 
     qube: QubeName
     before: QubeName | None
     after: QubeName | None
     links: tuple[LinkReceipt, ...]
-    cut_ms: float
+    cut_ms: float | None
     gap_ms: float | None
     whole: Verdict
     ready_ms: float | None = None
@@ -51,7 +52,13 @@ class Receipt:
 
 
 def receipt(
-    switch: Switch, cut: tuple[int, int], sensor: Sensor, verdict: Verdict, doubts: Sequence[str]
+    switch: Switch,
+    cut: tuple[int, int],
+    sensor: Sensor,
+    verdict: Verdict,
+    doubts: Sequence[str],
+    *,
+    live: bool,
 ) -> Receipt:
     """The receipt of a cut (its start and end, ns), from all that the sensor heard."""
     known = dict.fromkeys(
@@ -68,7 +75,8 @@ def receipt(
             lines.append(LinkReceipt(name, before, during, after, wrong.get(name, 0)))
     whole = Verdict(verdict.links, (*doubts, *verdict.doubts))
     return Receipt(
-        switch.name, switch.before, switch.after, tuple(lines), (cut[1] - cut[0]) / 1e6,
+        switch.name, switch.before, switch.after, tuple(lines),
+        (cut[1] - cut[0]) / 1e6 if live else None,
         _gap_ms(switch, cut, sensor), whole,
     )  # fmt: skip
 

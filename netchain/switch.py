@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from netchain import apply
 from netchain.backends.base import digest
-from netchain.errors import Exit, NetchainError, Problem
+from netchain.errors import NetchainError, Problem
 from netchain.model.addressing import address4, address6, senders_behind
 from netchain.model.allowed import Link, links, tunnels
 from netchain.model.chain import Address, Chain, QubeState, Role
@@ -23,6 +23,7 @@ from netchain.model.switch import (
     CutOver,
     Forget,
     Prepare,
+    Reroute,
     Retire,
     Switch,
     plan_switch,
@@ -36,22 +37,16 @@ _SS_S = 10.0
 
 
 def plan(switch: Switch, site: Site) -> Plan:
-    """The steps of the switch; NetchainError (exit 3) when the chain is not as `old` says."""
-    differs = apply.plan(switch.old, site)
-    if differs:
-        first = " ".join(str(differs[0]).split())
-        title = f"chain {switch.old.name} is not as it should be (next: {first})"
-        hint = f"netchain up {switch.old.name}"
-        raise NetchainError(Problem("E100", title, help=hint), Exit.NOT_READY)
+    """The steps of the switch, in a chain that is exactly as `old` says."""
     return plan_switch(switch, apply.desired(switch.old, site), apply.desired(switch.new, site))
 
 
 def run(switch: Switch, site: Site, remember: Callable[[], None]) -> Receipt:
     """Switch; `remember` is called when the new netvm is the one that `up` is to make.
 
-    NetchainError: as `plan`; exit 10 or 12 when a packet was on a wrong wire or nothing is proved,
-    1 when a step failed (all closed then); 3 when all is switched and proved, but a program is not
-    ready in time (left as it is: its rules hold).
+    The chain must be up, exactly as `old` says. NetchainError: exit 10 or 12 when a packet was on a
+    wrong wire or nothing is proved, 1 when a step failed (all closed then); 3 when all is switched
+    and proved, but a program is not ready in time (left as it is: its rules hold).
     """
     steps = plan(switch, site)
     _listen(switch, site)
@@ -99,17 +94,16 @@ class _Running:
         """Run one step."""
         site, switch = self._site, self._switch
         if not self.live and self._cut is None and not isinstance(step, Block):
+            self._remember()
             self._over(self._began, time.time_ns())
         match step:
-            case Admit() | Prepare() | CutOver() | Forget() | Retire():
+            case Admit() | Prepare() | CutOver() | Reroute() | Forget() | Retire():
                 site.say(str(step))
                 self._own(step)
             case Prove() if self._cut is None:
                 site.say(str(step))
                 self._prove_prepared(step)
             case _:
-                if not self.live and self._cut is None:
-                    self._remember()
                 apply.timed(switch.new, site, step)
 
     def _over(self, start: int, end: int) -> None:
@@ -127,6 +121,8 @@ class _Running:
             case CutOver():
                 self._remember()
                 self._over(*backend.cut_over(switch.old, switch.new, step.qube))
+            case Reroute():
+                backend.reroute(switch.old, switch.new, step.qube)
             case Forget():
                 self._forget()
             case Retire():
@@ -167,7 +163,7 @@ class _Running:
         doubts = site.sensor.settle()
         verdict = site.sensor.verdict(switch.new, site.timeline)
         assert self._cut is not None
-        made = receipt(switch, self._cut, site.sensor, verdict, doubts)
+        made = receipt(switch, self._cut, site.sensor, verdict, doubts, live=self.live)
         apply.require(made.whole)
         return made
 

@@ -121,6 +121,9 @@ class Backend(Protocol):
         """Turn the qube over to the link that was prepared: the old netvm denies, its route is
         another, the new netvm allows. When that began and ended (ns, wall clock)."""
 
+    def reroute(self, old: Chain, new: Chain, qube: QubeName) -> None:
+        """Above a qube that is not reached now, make the routes to it what the new chain says."""
+
     def retire(self, chain: Chain, qube: QubeName) -> None:
         """Take every link of the qube away that is not in use; fine when there is none."""
 

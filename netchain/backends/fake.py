@@ -118,11 +118,14 @@ class FakeBackend:
         if client.spare is None:
             raise _failed(f"no link of {qube} was prepared")
         client.wire, client.spare = client.spare, client.wire
+        self.reroute(old, new, qube)
+        return start, time.time_ns()
+
+    def reroute(self, old: Chain, new: Chain, qube: QubeName) -> None:  # noqa: ARG002
         for each in new.qubes:
             wire = self._get(new, each.name).wire
             if wire and wire.wiring == self.wiring(old, each.name):
                 wire.wiring = self.wiring(new, each.name)
-        return start, time.time_ns()
 
     def retire(self, chain: Chain, qube: QubeName) -> None:
         client = self._get(chain, qube)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from netchain import switch, switched
+from netchain import apply, switch, switched
 from netchain.commands import common
 from netchain.console import Console
 from netchain.errors import NOTHING_CHANGED, Exit, NetchainError, Problem
@@ -83,6 +83,8 @@ def _find(target: str) -> tuple[common.Found, QubeName]:
                           value=repr(qube), accepted=names)  # fmt: skip
         raise NetchainError(problem, Exit.USAGE)
     holding = common.holding(chain)
+    if len(holding) > 1:
+        holding = [each for each in holding if _is_up(each)] or holding
     if len(holding) == 1:
         return holding[0], QubeName(chain)
     ways = ", ".join(f"{each.profile.name}:{chain}" for each in holding)
@@ -90,6 +92,14 @@ def _find(target: str) -> tuple[common.Found, QubeName]:
     hint = "netchain ls lists the chains"
     raise NetchainError(Problem("E101", title, value=repr(chain), accepted=ways, help=hint),
                         Exit.USAGE)  # fmt: skip
+
+
+def _is_up(found: common.Found) -> bool:
+    try:
+        with common.site(found, Console(quiet=True)) as (chain, site):
+            return bool(site.backend.observe(chain).qubes)
+    except NetchainError:
+        return False
 
 
 def _check(after: Chain, name: QubeName) -> None:
@@ -104,8 +114,8 @@ def _check(after: Chain, name: QubeName) -> None:
         hint = "--allow-clearnet does it all the same; netchain status then says so for ever"
         raise NetchainError(Problem("E103", title, str(name), help=hint), Exit.REFUSED)
     refused = any(problem.code == "E019" for problem in found)
-    located = [replace(p, where=f"{name} → {qube.netvm or NONE}", value="") for p in found]
-    raise NetchainError(located, Exit.REFUSED if refused else Exit.USAGE)
+    located = (replace(p, where=f"{name} → {qube.netvm or NONE}", value="") for p in found)
+    raise NetchainError(list(dict.fromkeys(located)), Exit.REFUSED if refused else Exit.USAGE)
 
 
 def _show(console: Console, found: common.Found, name: QubeName) -> None:
@@ -145,12 +155,22 @@ class _Running:
             )  # fmt: skip
             meant = Switch(old, new, self._name)
             _require_running(meant, site)
+            whole = not apply.plan(old, site)
             if dry_run:
-                text = render(switch.plan(meant, site)) + NOTHING_CHANGED
-                self._console.result(text, self._told("done"))
-                return
-            done = switch.run(meant, site, self._remember)
-        self._console.result(self._text(done), {**self._told("clean"), **_receipt(done)})
+                steps = switch.plan(meant, site) if whole else apply.plan(new, site)
+                self._console.result(render(steps) + NOTHING_CHANGED, self._told("done"))
+            elif whole:
+                done = switch.run(meant, site, self._remember)
+                self._console.result(self._text(done), {**self._told("clean"), **_receipt(done)})
+            else:
+                self._anew(new, site)
+
+    def _anew(self, new: Chain, site: Site) -> None:
+        """A chain that is not whole is made whole with the new netvm: closed first, then opened."""
+        self._remember()
+        apply.up(new, site)
+        words = f"{new.name} was not whole: it was brought up anew, with {self._name} switched"
+        self._console.result(f"{words}\nBack: {self._back()}", self._told("done"))
 
     def only_remember(self, *, dry_run: bool) -> None:
         """Nothing runs: the next `up` makes it so."""
@@ -190,14 +210,17 @@ def _require_running(meant: Switch, site: Site) -> None:
     have = site.backend.observe(meant.old).qubes.get(netvm)
     if have is None or have.blocked:
         title = f"Cannot dynamically attach to stopped NetVM: {str(netvm)!r}"
-        hint = f"netchain up {meant.old.name}"
+        chain = meant.old.name
+        hint = f"netchain up {chain}; when that fails: netchain down {chain}, then switch, then up"
         raise NetchainError(Problem("E104", title, help=hint), Exit.NOT_READY)
 
 
 def _words(done: Receipt) -> str:
-    words = [f"{done.wrong} packets on a wrong wire", f"the cut took {done.cut_ms:.2f} ms"]
+    words = [f"{done.wrong} packets on a wrong wire"]
+    if done.cut_ms is not None:
+        words.append(f"the cut took {done.cut_ms:.2f} ms")
     if done.gap_ms is not None:
-        words.append(f"nothing on the way for {done.gap_ms:.1f} ms")
+        words.append(f"{done.gap_ms:.1f} ms from its last packet there to its first one here")
     if done.ready_ms is not None:
         words.append(f"ready again {done.ready_ms / 1000:.1f} s after it")
     return "; ".join(words)

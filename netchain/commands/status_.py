@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from netchain import apply
+from netchain import apply, switched
 from netchain.commands import common
 from netchain.console import Console
 from netchain.errors import Exit
@@ -16,6 +16,10 @@ from netchain.model.observed import Observed, ObservedQube
 from netchain.model.plan import DesiredQube, peer
 from netchain.readiness import progress
 from netchain.site import Site
+from netchain.switched import NONE, Switched
+
+_APART = "apart"
+"""A qube that reaches no uplink, as it was switched: it is closed, and that is as it should be."""
 
 
 @click.command("status")
@@ -32,10 +36,30 @@ def command(chain: str, as_json: bool, quiet: bool) -> int:
             _qube(resolved, site, qube, wanted[qube.name], observed.qubes.get(qube.name))
             for qube in reversed(resolved.from_uplink())
         ]
-    is_up = all(qube["state"] == "ready" for qube in qubes)
+    is_up = all(qube["state"] in ("ready", _APART) for qube in qubes)
     verdict = "up" if is_up else _verdict(resolved, observed)
-    console.result(_text(resolved, verdict, qubes), _data(resolved, verdict, qubes))
+    kept = switched.load(resolved.name)
+    notes = _notes(found.profile, kept)
+    text = "\n".join([_text(resolved, verdict, qubes), *notes])
+    data = {"clearnet": dict(kept.clearnet), "notes": notes}
+    console.result(text, {**_data(resolved, verdict, qubes), **data})
     return Exit.DONE if is_up else Exit.NOT_READY
+
+
+def _notes(profile: Chain, kept: Switched) -> list[str]:
+    """What was switched, and what is never to be forgotten."""
+    notes = []
+    for name, given in kept.netvms.items():
+        if name in {qube.name for qube in profile.qubes}:
+            was = profile[name].netvm or NONE
+            notes.append(
+                f"switched  {name} → {given.netvm or NONE} since {given.since} (profile: {was})"
+            )
+    for name, since in kept.clearnet.items():
+        is_now = name in kept.netvms and kept.netvms[name].clearnet
+        words = "goes without Tor" if is_now else "has been without Tor"
+        notes.append(f"CLEARNET  {name} {words} since {since}: it is not anonymous")
+    return notes
 
 
 def _verdict(chain: Chain, observed: Observed) -> str:
@@ -67,17 +91,19 @@ def _qube(
         "label": qube.label,
         "netvm": qube.netvm,
         "address": str(addressing.address4(chain, qube.name)),
-        "state": _state(have, bool(differs) or percent < 100),
+        "state": _state(
+            have, degraded=bool(differs) or percent < 100, apart=not chain.is_connected(qube.name)
+        ),
         "detail": detail,
         "differs": differs,
     }
 
 
-def _state(have: ObservedQube | None, degraded: bool) -> str:
+def _state(have: ObservedQube | None, *, degraded: bool, apart: bool) -> str:
     if have is None:
         return "missing"
     if have.blocked:
-        return "blocked"
+        return _APART if apart and not degraded else "blocked"
     return "degraded" if degraded else "ready"
 
 
@@ -106,7 +132,7 @@ def _text(chain: Chain, verdict: str, qubes: list[dict[str, Any]]) -> str:
     lines = [f"chain {chain.name}   {chain.backend}   {verdict}"]
     for q in qubes:
         words = "; ".join(q["differs"]) or q["detail"]
-        netvm = q["netvm"] or "internet"
+        netvm = q["netvm"] or ("internet" if q["role"] == Role.NET else NONE)
         lines.append(
             f"▌{q['name']:<14.14} {q['role']:<12} {q['address']:<13} {q['state']:<9}"
             f" → {netvm:<13} {words}".rstrip()

@@ -111,8 +111,12 @@ def links(chain: Chain) -> tuple[Link, ...]:
 
 
 def tunnels(chain: Chain) -> tuple[Link, ...]:
-    """The inside of every VPN's tunnel."""
-    return tuple(Link(qube.name, None, tunnel=True) for qube in chain.with_role(Role.VPN_PROXY))
+    """The inside of the tunnel of every VPN that reaches the uplink."""
+    return tuple(
+        Link(qube.name, None, tunnel=True)
+        for qube in chain.with_role(Role.VPN_PROXY)
+        if chain.is_connected(qube.name)
+    )
 
 
 def allowed(chain: Chain, link: Link, states: States) -> tuple[FlowPattern, ...]:
@@ -208,8 +212,15 @@ def _as_seen_on(chain: Chain, link: Link, pattern: FlowPattern) -> FlowPattern |
     if link.netvm is not None:
         return pattern
     version = pattern.source.version
-    own = _tunnel_address(chain, link, version) if link.tunnel else _uplink_address(chain, version)
+    own = _outer_address(chain, link, version)
     return None if own is None else replace(pattern, source=ip_network(own))
+
+
+def _outer_address(chain: Chain, link: Link, version: int) -> Address | None:
+    """What a chain's packets come from on an uplink or in a tunnel."""
+    if link.tunnel:
+        return _tunnel_address(chain, link, version)
+    return _uplink_address(chain, version)
 
 
 def _tunnel_address(chain: Chain, link: Link, version: int) -> Address | None:
@@ -246,16 +257,19 @@ def _neighbours(chain: Chain, link: Link) -> Iterator[FlowPattern]:
 
 
 def _strangers(chain: Chain, link: Link) -> Iterator[FlowPattern]:
-    """On the uplink anybody may send to sys-net's address: flows of whoever had it before, scans.
-    None of it says anything of the chain; on the links behind sys-net it would be a leak."""
-    if link.netvm is not None or link.tunnel:
+    """On the uplink anybody may send to sys-net's address: flows of whoever had it before, scans;
+    down a tunnel the provider whatever it will to the tunnel's address, answers to a client that
+    was switched away above all. None of it says anything of the chain; behind that qube it would be
+    a leak."""
+    if link.netvm is not None:
         return
     for version, everywhere in ((4, ANY4), (6, ANY6)):
-        own = _uplink_address(chain, version)
+        own = _outer_address(chain, link, version)
         if own is None:
             continue
         for kind in (Kind.TCP, Kind.UDP, Kind.PING):
-            why = "whatever strangers send to the uplink's address"
+            where = "tunnel" if link.tunnel else "uplink"
+            why = f"whatever strangers send to the {where}'s address"
             yield FlowPattern(why, kind, Direction.DOWN, everywhere, ip_network(own))
 
 

@@ -61,6 +61,11 @@ class CutOver(Step):
 
 
 @dataclass(frozen=True)
+class Reroute(Step):
+    """Above the qube the routes to it, and to all behind it, are what the chain now says."""
+
+
+@dataclass(frozen=True)
 class Forget(Step):
     """Every qube on the old path and on the new one forgets the flows of what was moved."""
 
@@ -140,7 +145,7 @@ def _opened(switch: Switch, after: Desired, loads: list[Load]) -> Plan:
     if switch.before is not None:
         steps.append(Detach(switch.name, switch.before))
     assert switch.after is not None
-    steps.append(Attach(switch.name, switch.after))
+    steps += [Attach(switch.name, switch.after), Reroute(switch.name)]
     behind = {qube.name for qube in switch.new.subtree(switch.name)}
     return (*steps, *openings(switch.new, after, behind))
 
@@ -154,4 +159,4 @@ def _closed(switch: Switch, before: Desired, loads: list[Load]) -> Plan:
         steps.append(Detach(switch.name, switch.before))
     if switch.after is not None:
         steps.append(Attach(switch.name, switch.after))
-    return (*steps, *loads, proof(switch.new))
+    return (*steps, Reroute(switch.name), *loads, proof(switch.new))

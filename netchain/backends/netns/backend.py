@@ -131,15 +131,21 @@ class NetnsBackend:
         self.keeper.ask("wire", ends=ends, changes=[[netvm, other], [node, own]])
 
     def cut_over(self, old: Chain, new: Chain, qube: QubeName) -> tuple[int, int]:
-        found = self.keeper.ask("observe", prefix=f"{new.name}:")["nodes"]
-        uplinks = {q.name: _uplink(found[_node(new, q.name)]["uplinks"]) for q in new.qubes}
+        uplinks = self._used(new)
         uplink = turning.other_uplink(uplinks[qube])
         changes = turning.cut(old, new, qube, uplinks, uplink)
-        answer = self.keeper.ask(
-            "cut_over", changes=[[_node(new, name), some] for name, some in changes],
-            names={"node": _node(new, qube), **wiring.wires(new, new[qube]).names},
-        )  # fmt: skip
+        names = {"node": _node(new, qube), **wiring.wires(new, new[qube]).names}
+        answer = self.keeper.ask("cut_over", changes=_in_nodes(new, changes), names=names)
         return answer["start"], answer["end"]
+
+    def reroute(self, old: Chain, new: Chain, qube: QubeName) -> None:
+        changes = turning.around(old, new, qube, self._used(new))
+        self.keeper.ask("cut_over", changes=_in_nodes(new, changes))
+
+    def _used(self, chain: Chain) -> dict[QubeName, str]:
+        """The uplink that each qube uses."""
+        found = self.keeper.ask("observe", prefix=f"{chain.name}:")["nodes"]
+        return {q.name: _uplink(found[_node(chain, q.name)]["uplinks"]) for q in chain.qubes}
 
     def retire(self, chain: Chain, qube: QubeName) -> None:
         uplinks = self._uplinks(chain, qube)
@@ -303,6 +309,10 @@ def _as_the_only(uplink: str, network: Sequence[Any]) -> list[Any]:
 
 def _leads_to(alias: str, netvm: QubeName | None) -> bool:
     return wiring.read_label(alias)[0] == (netvm or UPLINK_PEER)
+
+
+def _in_nodes(chain: Chain, changes: list[tuple[QubeName, list[Any]]]) -> list[list[Any]]:
+    return [[_node(chain, name), some] for name, some in changes]
 
 
 def _node(chain: Chain, qube: str) -> str:

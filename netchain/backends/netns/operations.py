@@ -76,7 +76,7 @@ class Operations:
         """A veth between two nodes, then the changes of each (addresses, routes, link up); before
         that `names`, the resolv.conf and hosts of one of them."""
         if names := message.get("names"):
-            nodes.write_names(self._keeper.nodes[names["node"]].path(nodes.OWN_ETC), names)
+            self._write_names(names)
         ends = []
         for end in message["ends"]:
             node = self._keeper.nodes[end["node"]]
@@ -98,9 +98,12 @@ class Operations:
         for batch in batches:
             batch()
         end = time.time_ns()
-        names = message["names"]
-        nodes.write_names(self._keeper.nodes[names["node"]].path(nodes.OWN_ETC), names)
+        if names := message.get("names"):
+            self._write_names(names)
         return {"start": start, "end": end}, []
+
+    def _write_names(self, names: Mapping[str, Any]) -> None:
+        nodes.write_names(self._keeper.nodes[names["node"]].path(nodes.OWN_ETC), names)
 
     def do_forget(self, message: Message) -> Answer:
         """Take flows that such addresses opened from the node's table; without any, all flows."""

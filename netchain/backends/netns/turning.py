@@ -65,6 +65,13 @@ def cut(
     ]
 
 
+def around(
+    old: Chain, new: Chain, name: QubeName, uplinks: Mapping[QubeName, str]
+) -> list[tuple[QubeName, list[Change]]]:
+    """What changes above a qube that is detached from its old netvm, or attached to its new one."""
+    return [*_above(old, new, name), *_labels(old, new, name, uplinks)]
+
+
 def _group(dev: str, group: int) -> Change:
     return {"do": "link", "dev": dev, "group": group}
 
