@@ -21,8 +21,8 @@ from netchain.prove import sweep_frames
 from netchain.wire import build
 from netchain.wire.capture import Captured
 from netchain.wire.judge import judge
-from netchain.wire.timeline import Timeline
 from netchain.wire.tap import Tap
+from netchain.wire.timeline import Timeline
 
 _TUNNEL_CANARY = build.tunnel_canary(bytes(16))[12:20]
 """Its addresses."""

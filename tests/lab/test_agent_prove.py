@@ -23,9 +23,9 @@ from netchain.model.chain import Chain
 from netchain.model.names import QubeName
 from netchain.prove import Sensor, Verdict, prove
 from netchain.wire import build
-from netchain.wire.timeline import Timeline
 from netchain.wire.remote_agent import Agent, program
 from netchain.wire.remote_tap import RemoteEnd, RemoteTap
+from netchain.wire.timeline import Timeline
 
 pytestmark = pytest.mark.lab
 PROXY, FIREWALL = QubeName("sys-proxyvm"), QubeName("sys-firewall")

@@ -34,13 +34,11 @@ def flows(chain: Chain, link: Link, states: States | None = None) -> set[str]:
 
 
 def inside(kinds: tuple[str, ...]) -> set[str]:
+    """What may come down is the provider's to say."""
     found = set()
     for own, every in (("10.64.0.2/32", "0.0.0.0/0"), ("fd00:64::2/128", "::/0")):
-        for kind in kinds:
-            found |= {
-                f"up {kind} {own}:None > {every}:None",
-                f"down {kind} {every}:None > {own}:None",
-            }
+        found |= {f"up {kind} {own}:None > {every}:None" for kind in kinds}
+        found |= {f"down {kind} {every}:None > {own}:None" for kind in ("TCP", "UDP", "ICMP echo")}
         found.add(f"down ICMP error about an allowed flow {every}:None > {own}:None")
     return found
 
