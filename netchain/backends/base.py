@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Protocol
 
+from netchain.errors import NetchainError
 from netchain.model.allowed import Direction, Link
 from netchain.model.chain import Address, Chain
 from netchain.model.names import QubeName
@@ -96,13 +97,24 @@ class Backend(Protocol):
 
     def uids(self) -> Uids: ...
 
+    def living(self, chain: Chain) -> Observed:
+        """Which qubes of the chain are there and what each is wired to; all else may be left out:
+        what is needed to take it down, in a fraction of the time of `observe`."""
+
     def check_rules(self, text: str) -> str:
         """Load a rule text where it can do no harm; the canonical listing of what it became."""
+
+    def check_all(self, texts: Sequence[str]) -> list[str | NetchainError]:
+        """The same for many texts at once: of each the digest of its listing, or its error."""
 
     def create(self, chain: Chain, qube: QubeName) -> None:
         """Make the qube, closed (blocked.nft) before it has any link."""
 
     def remove(self, chain: Chain, qube: QubeName) -> None: ...
+
+    def end(self, chain: Chain, qubes: Sequence[QubeName]) -> None:
+        """Close all of these qubes, in that order, then remove all of them. Goes on past what
+        fails, and raises all of it; fine when some are not there."""
 
     def wiring(self, chain: Chain, qube: QubeName) -> str:
         """A digest of all that `attach` would make: addresses, routes, names; to compare by."""

@@ -64,6 +64,9 @@ class FakeBackend:
                 )
         return Observed(found)
 
+    def living(self, chain: Chain) -> Observed:
+        return self.observe(chain)
+
     def uids(self) -> Uids:
         return Uids(tor=101, proved=False)
 
@@ -74,6 +77,15 @@ class FakeBackend:
         if f"table {TABLE}" not in listing or listing.count("{") != listing.count("}"):
             raise _failed(f"these are no rules: {text[:40]!r}")
         return listing + "\n"
+
+    def check_all(self, texts: Sequence[str]) -> list[str | NetchainError]:
+        found: list[str | NetchainError] = []
+        for text in texts:
+            try:
+                found.append(digest(self.check_rules(text)))
+            except NetchainError as error:
+                found.append(error)
+        return found
 
     def create(self, chain: Chain, qube: QubeName) -> None:
         new = _Qube(chain[qube].role)
@@ -87,6 +99,18 @@ class FakeBackend:
                 q.wire.cut()
                 q.wire = None
         self._qubes.pop((chain.name, qube), None)
+
+    def end(self, chain: Chain, qubes: Sequence[QubeName]) -> None:
+        problems: list[Problem] = []
+        there = [qube for qube in qubes if (chain.name, qube) in self._qubes]
+        for act in (self.block, self.remove):
+            for qube in there:
+                try:
+                    act(chain, qube)
+                except NetchainError as error:
+                    problems += error.problems
+        if problems:
+            raise NetchainError(problems)
 
     def wiring(self, chain: Chain, qube: QubeName) -> str:
         """Both ends' addresses and the interface are all that a wire has here."""

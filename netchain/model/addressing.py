@@ -27,7 +27,7 @@ UPLINKS = (UPLINK, "eth1")
 
 def qid(chain: Chain, name: str) -> int:
     """The qube's number; KeyError when the chain has no such qube."""
-    return _FIRST_QID + chain.qubes.index(chain[name])
+    return _FIRST_QID + chain.number(name)
 
 
 def address4(chain: Chain, name: str) -> IPv4Address:

@@ -7,16 +7,19 @@ never planned or applied (`profile.parse` refuses it).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
+from typing import TypeVar
 
 from netchain.errors import Problem
 from netchain.model.label import Label
 from netchain.model.names import ChainName, QubeName
 
 Address = IPv4Address | IPv6Address
+_Key = TypeVar("_Key")
 
 
 class Role(StrEnum):
@@ -99,7 +102,10 @@ class Qube:
 
 @dataclass(frozen=True)
 class Chain:
-    """Qubes in the order of their profile; the order gives each its address."""
+    """Qubes in the order of their profile; the order gives each its address.
+
+    What is looked up often is indexed once: work must not grow with the square of their number.
+    """
 
     name: ChainName
     qubes: tuple[Qube, ...]
@@ -110,17 +116,35 @@ class Chain:
 
     def __getitem__(self, name: str) -> Qube:
         """The qube of that name; KeyError when the chain has none."""
-        for qube in self.qubes:
-            if qube.name == name:
-                return qube
-        raise KeyError(name)
+        return self.qubes[self._numbers[name]]
+
+    def get(self, name: str) -> Qube | None:
+        """The qube of that name; None when the chain has none."""
+        return self.qubes[self._numbers[name]] if name in self._numbers else None
+
+    def number(self, name: str) -> int:
+        """The qube's place in the profile, from 0; KeyError when the chain has none."""
+        return self._numbers[name]
 
     def with_role(self, role: Role) -> tuple[Qube, ...]:
-        return tuple(qube for qube in self.qubes if qube.role is role)
+        return self._with_role.get(role, ())
 
     def clients(self, name: str) -> tuple[Qube, ...]:
         """The qubes whose netvm is that one."""
-        return tuple(qube for qube in self.qubes if qube.netvm == name)
+        return self._clients.get(name, ())
+
+    @cached_property
+    def _numbers(self) -> Mapping[str, int]:
+        """By name; of two qubes with one name the first."""
+        return {q.name: number for number, q in reversed(tuple(enumerate(self.qubes)))}
+
+    @cached_property
+    def _with_role(self) -> Mapping[Role, tuple[Qube, ...]]:
+        return _grouped((qube.role, qube) for qube in self.qubes)
+
+    @cached_property
+    def _clients(self) -> Mapping[str, tuple[Qube, ...]]:
+        return _grouped((qube.netvm, qube) for qube in self.qubes if qube.netvm is not None)
 
     def upstream(self, name: str) -> Iterator[Qube]:
         """The netvm, its netvm and so on, to the uplink; ends at a gap or when it turns round."""
@@ -128,9 +152,8 @@ class Chain:
         current = self[name].netvm
         while current is not None and current not in seen:
             seen.add(current)
-            try:
-                qube = self[current]
-            except KeyError:
+            qube = self.get(current)
+            if qube is None:
                 return
             yield qube
             current = qube.netvm
@@ -156,6 +179,10 @@ class Chain:
 
     def from_uplink(self) -> tuple[Qube, ...]:
         """Every qube after its netvm: the order in which a chain is opened."""
+        return self._from_uplink
+
+    @cached_property
+    def _from_uplink(self) -> tuple[Qube, ...]:
         return tuple(sorted(self.qubes, key=lambda q: sum(1 for _ in self.upstream(q.name))))
 
     def resolved(self, vpns: Mapping[QubeName, VpnSettings], wan: Wan | None) -> Chain:
@@ -165,6 +192,13 @@ class Chain:
             for q in self.qubes
         )
         return replace(self, qubes=qubes, wan=wan)
+
+
+def _grouped(pairs: Iterable[tuple[_Key, Qube]]) -> dict[_Key, tuple[Qube, ...]]:
+    found: dict[_Key, list[Qube]] = {}
+    for key, qube in pairs:
+        found.setdefault(key, []).append(qube)
+    return {key: tuple(qubes) for key, qubes in found.items()}
 
 
 _NETVM_ROLES: Mapping[Role, tuple[Role, ...]] = {
@@ -188,7 +222,7 @@ def problems(chain: Chain) -> list[Problem]:
 def _duplicates(chain: Chain) -> list[Problem]:
     found = []
     for index, qube in enumerate(chain.qubes):
-        first = next(i for i, other in enumerate(chain.qubes) if other.name == qube.name)
+        first = chain.number(qube.name)
         if first != index:
             found.append(
                 Problem(
@@ -219,24 +253,24 @@ def _netvm_problems(chain: Chain, qube: Qube, where: str) -> list[Problem]:
                 repr(str(qube.netvm)), 'no netvm for role "net"',
             )
         ]  # fmt: skip
+    value = repr(str(qube.netvm))
     if qube.netvm is None:  # it has no network (a profile must name one: profile.py)
         return []
-    accepted = accepted_netvms(chain, qube)
-    try:
-        netvm = chain[qube.netvm]
-    except KeyError:
-        return [Problem("E015", "no qube has this name", where, repr(str(qube.netvm)), accepted)]
+    netvm = chain.get(qube.netvm)
+    if netvm is None:
+        accepted = accepted_netvms(chain, qube)
+        return [Problem("E015", "no qube has this name", where, value, accepted)]
     if not netvm.provides_network:
         title = f"qube {netvm.name} does not provide network"
-        return [Problem("E016", title, where, repr(str(qube.netvm)), accepted)]
+        return [Problem("E016", title, where, value, accepted_netvms(chain, qube))]
     if _in_loop(chain, qube):
         return [
             Problem(
-                "E017", "loops in network are unsupported", where, repr(str(qube.netvm)),
+                "E017", "loops in network are unsupported", where, value,
                 "a netvm that does not reach the network through this qube",
             )
         ]  # fmt: skip
-    return _order_problems(chain, qube, netvm, where, accepted)
+    return _order_problems(chain, qube, netvm, where)
 
 
 def accepted_netvms(chain: Chain, qube: Qube) -> str:
@@ -250,13 +284,11 @@ def _in_loop(chain: Chain, qube: Qube) -> bool:
     return any(q.netvm == qube.name for q in above)
 
 
-def _order_problems(
-    chain: Chain, qube: Qube, netvm: Qube, where: str, accepted: str
-) -> list[Problem]:
+def _order_problems(chain: Chain, qube: Qube, netvm: Qube, where: str) -> list[Problem]:
     value = repr(str(netvm.name))
     if netvm.role not in _NETVM_ROLES[qube.role]:
         title = f"a {qube.role} cannot have a {netvm.role} as its netvm"
-        return [Problem("E018", title, where, value, accepted)]
+        return [Problem("E018", title, where, value, accepted_netvms(chain, qube))]
     above = {q.role for q in chain.upstream(qube.name)}
     behind_tor = Role.TOR_GATEWAY in above
     if qube.role is Role.VPN_PROXY and behind_tor and not chain.allow_discouraged:

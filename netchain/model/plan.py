@@ -205,7 +205,8 @@ def peer(qube: Qube) -> QubeName | None:
 
 def _after_removals(observed: Observed, gone: list[QubeName]) -> Observed:
     """What stays; a link whose other end is gone, or was never seen, is no link."""
-    stay = {name: have for name, have in observed.qubes.items() if name not in gone}
+    going = set(gone)
+    stay = {name: have for name, have in observed.qubes.items() if name not in going}
     ends = {*stay, UPLINK_PEER, None}
     return Observed(
         {n: have if have.link in ends else replace(have, link=None) for n, have in stay.items()}

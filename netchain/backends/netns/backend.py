@@ -9,10 +9,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from netchain import paths
-from netchain.backends.base import Completed, Service, Tunnel, Uids, User, digest
-from netchain.backends.netns import turning, wiring
+from netchain.backends.base import Completed, Service, Tunnel, Uids, User
+from netchain.backends.netns import compare, turning, wiring
 from netchain.backends.netns.client import KeeperClient, log_path
-from netchain.errors import NetchainError
+from netchain.backends.netns.compare import Network
+from netchain.backends.netns.listings import Loaded, key, loaded, role_table, table
+from netchain.errors import NetchainError, Problem
 from netchain.model import addressing
 from netchain.model.addressing import CLIENT_MAC, GROUP_UPLINK, NETVM_MAC, TUNNEL, UPLINK
 from netchain.model.allowed import Direction, Link
@@ -27,6 +29,7 @@ from netchain.vpn.wireguard import SERVICE
 from netchain.vpn.wireguard_go import tun_flags
 
 _SHARED = ("/run", "/tmp")  # noqa: S108 - other programs' sockets are there
+_AT_ONCE = 50  # texts that are checked in one request, some 2 ms each
 _CHANGED = "changed"
 """The version of a VPN whose tunnel is not as it was made: no configuration has it."""
 _Uplinks = Mapping[str, tuple[int, str]]
@@ -42,41 +45,49 @@ class NetnsBackend:
         self._blocked = (data_dir() / "firewall_rules" / "blocked.nft").read_text()
 
     def observe(self, chain: Chain) -> Observed:
-        found = self.keeper.ask("observe", prefix=f"{chain.name}:")["nodes"]
-        networks = self.keeper.ask("network", prefix=f"{chain.name}:")["nodes"]
+        prefix = f"{chain.name}:"
+        found = self.keeper.ask("observe", prefix=prefix)["nodes"]
+        dumps = self.keeper.ask("network", prefix=prefix)["nodes"]
+        networks = {node: compare.network(changes) for node, changes in dumps.items()}
+        rules = self.keeper.ask("loaded", prefix=prefix)["nodes"]
         qubes = {}
         for node, state in found.items():
-            name = QubeName(node.partition(":")[2])
-            try:
-                listing = self._list(chain, name)
-            except NetchainError:
-                if node in self.keeper.ask("observe", prefix=node)["nodes"]:
-                    raise
+            if node not in rules:
                 continue  # it ended meanwhile
+            name, has = QubeName(node.partition(":")[2]), Loaded(*rules[node])
             services = {n: s["version"] if s["running"] else "" for n, s in
                         state["services"].items()}  # fmt: skip
-            if services.get(SERVICE) and _tunnel_changed(chain, name, networks.get(node, ())):
+            if services.get(SERVICE) and _tunnel_changed(chain, name, networks.get(node)):
                 services[SERVICE] = _CHANGED
             uplink = _uplink(state["uplinks"])
             link, wired = wiring.read_label(state["uplinks"].get(uplink, (0, ""))[1])
-            networks[node] = _as_the_only(uplink, networks.get(node, ()))
+            networks[node] = compare.as_the_only(uplink, networks.get(node, compare.NOTHING))
             if len(state["uplinks"]) > 1 or _rewired(chain, name, link, networks):
                 wired = ""
             qubes[name] = ObservedQube(
-                blocked=_table(listing, BLOCKED_TABLE) == self._blocked_listing,
+                blocked=has.blocked == self._blocked_digest,
                 role=Role(state["role"]),
-                rules=digest(_others(listing, BLOCKED_TABLE)),
+                rules=has.rules,
                 link=link,
                 wiring=wired,
                 services=services,
             )
         return Observed(qubes)
 
+    def living(self, chain: Chain) -> Observed:
+        """Their links by their labels, whatever became of those; all count as open."""
+        found = self.keeper.ask("observe", prefix=f"{chain.name}:")["nodes"]
+        links = {node: wiring.read_label(state["uplink"])[0] for node, state in found.items()}
+        return Observed(
+            {QubeName(node.partition(":")[2]): ObservedQube(False, link=link)
+             for node, link in links.items()}
+        )  # fmt: skip
+
     @cached_property
-    def _blocked_listing(self) -> str:
+    def _blocked_digest(self) -> str:
         """blocked.nft as the kernel lists it: a table of that name with other content is none."""
         listing: str = self.keeper.ask("check", text=self._blocked)["output"]
-        return _table(listing, BLOCKED_TABLE)
+        return loaded(listing).blocked
 
     def uids(self) -> Uids:
         answer = self.keeper.ask("hello")
@@ -84,7 +95,20 @@ class NetnsBackend:
 
     def check_rules(self, text: str) -> str:
         listing: str = self.keeper.ask("check", text=text)["output"]
-        return _table(listing, TABLE) or listing
+        return role_table(listing)
+
+    def check_all(self, texts: Sequence[str]) -> list[str | NetchainError]:
+        """Only what the rule loader does not know yet is sent, and checked, in some requests."""
+        keys = [key(text) for text in texts]
+        found: dict[str, str | NetchainError] = self.keeper.ask("known", keys=keys)["digests"]
+        new = {name: text for name, text in zip(keys, texts, strict=True) if name not in found}
+        names = list(new)
+        for start in range(0, len(names), _AT_ONCE):
+            some = names[start : start + _AT_ONCE]
+            answers = self.keeper.ask("learn", texts=[new[name] for name in some])["texts"]
+            for name, answer in zip(some, answers, strict=True):
+                found[name] = answer.get("digest") or _refused(answer["error"])
+        return [found[name] for name in keys]
 
     def create(self, chain: Chain, qube: QubeName) -> None:
         spec = {
@@ -98,6 +122,9 @@ class NetnsBackend:
 
     def remove(self, chain: Chain, qube: QubeName) -> None:
         self.keeper.ask("remove", node=_node(chain, qube))
+
+    def end(self, chain: Chain, qubes: Sequence[QubeName]) -> None:
+        self.keeper.ask("end", nodes=[_node(chain, qube) for qube in qubes])
 
     def wiring(self, chain: Chain, qube: QubeName) -> str:
         return wiring.wires(chain, chain[qube]).version
@@ -172,11 +199,8 @@ class NetnsBackend:
         self.keeper.ask("rules", node=_node(chain, qube), text=text)
 
     def list_rules(self, chain: Chain, qube: QubeName) -> str:
-        return _table(self._list(chain, qube), TABLE)
-
-    def _list(self, chain: Chain, qube: QubeName) -> str:
         answer = self.keeper.ask("rules", node=_node(chain, qube), text="list ruleset")
-        return str(answer["output"])
+        return table(str(answer["output"]), TABLE)
 
     def add_tunnel(self, chain: Chain, qube: QubeName, tunnel: Tunnel) -> bool:
         changes = wiring.tunnel(tunnel)
@@ -276,35 +300,38 @@ def private_volume(chain: Chain, qube: QubeName) -> Path:
 
 
 def _rewired(
-    chain: Chain, name: QubeName, link: QubeName | None, networks: Mapping[str, Any]
+    chain: Chain, name: QubeName, link: QubeName | None, networks: Mapping[str, Network]
 ) -> bool:
     """Whether the qube's link is otherwise than it was wired, at either end: one that went down has
     lost its routes, and still its label."""
-    qube = next((qube for qube in chain.qubes if qube.name == name), None)
+    qube = chain.get(name)
     if qube is None or link is None or link != peer(qube):
         return False
-    own, netvm = networks.get(_node(chain, name), ()), networks.get(_node(chain, link))
-    return bool(wiring.differs(chain, qube, own, netvm))
+    own = networks.get(_node(chain, name), compare.NOTHING)
+    netvm = None
+    if qube.netvm is not None:
+        netvm = networks.get(_node(chain, qube.netvm), compare.NOTHING)
+    return bool(compare.differs(chain, qube, own, netvm))
 
 
-def _tunnel_changed(chain: Chain, name: QubeName, own: Sequence[Any]) -> bool:
+def _tunnel_changed(chain: Chain, name: QubeName, own: Network | None) -> bool:
     """Whether the tunnel has not got what the VPN's settings say: it was down, or is gone."""
-    vpn = next((qube.vpn for qube in chain.qubes if qube.name == name), None)
+    qube = chain.get(name)
+    vpn = qube.vpn if qube is not None else None
     if vpn is None or vpn.settings is None:
         return False
     spec = Tunnel(TUNNEL, vpn.settings.addresses, vpn.settings.mtu)
-    return bool(wiring.tunnel_differs(spec, own))
+    return bool(compare.tunnel_differs(spec, own or compare.NOTHING))
+
+
+def _refused(words: str) -> NetchainError:
+    return NetchainError(Problem("E052", f"nft: {words}"))
 
 
 def _uplink(uplinks: _Uplinks) -> str:
     """Of a qube's uplinks the one that is in use."""
     used = (name for name, (group, _) in uplinks.items() if group == GROUP_UPLINK)
     return next(used, next(iter(uplinks), UPLINK))
-
-
-def _as_the_only(uplink: str, network: Sequence[Any]) -> list[Any]:
-    """The qube's network as if its uplink had the name that a first one has."""
-    return [{**c, "dev": UPLINK} if c.get("dev") == uplink else c for c in network]
 
 
 def _leads_to(alias: str, netvm: QubeName | None) -> bool:
@@ -317,16 +344,3 @@ def _in_nodes(chain: Chain, changes: list[tuple[QubeName, list[Any]]]) -> list[l
 
 def _node(chain: Chain, qube: str) -> str:
     return f"{chain.name}:{qube}"
-
-
-def _table(listing: str, name: str) -> str:
-    """One table out of `nft list ruleset`; "" when it is not there."""
-    start = listing.find(f"table {name} {{")
-    if start < 0:
-        return ""
-    return listing[start : listing.index("\n}\n", start) + 3]
-
-
-def _others(listing: str, name: str) -> str:
-    """All but that table: rules of somebody else's are a difference, too."""
-    return listing.replace(_table(listing, name), "")

@@ -20,7 +20,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,9 +31,11 @@ from netchain.backends.netns.nodes import Node
 from netchain.backends.netns.operations import Operations
 from netchain.backends.netns.rules import RuleLoader
 from netchain.backends.netns.services import Supervised, Supervisor
+from netchain.model.addressing import UPLINKS
 from netchain.wire.packet_socket import SO_TIMESTAMPNS
 
 _CLIENT_TIMEOUT_S = 5.0
+_DESCRIPTORS = 4096  # a node takes two or three: the usual 1024 would end at some 500 nodes
 
 
 @dataclass
@@ -51,6 +53,8 @@ class Keeper:
         self.uids = uids
         self.home = own_netns()
         self.nodes: dict[str, Node] = {}
+        self._ending: dict[int, Node] = {}
+        self._ended: set[int] = set()
         self.rules = RuleLoader()
         self.services = Supervisor(self._spawn_service)
         self._stamping = _time_stamps()
@@ -86,6 +90,11 @@ class Keeper:
             self._reap()
 
     def create(self, name: str, spec: dict[str, Any]) -> Node:
+        """A new node. One of that name that is just ending is waited for: its programs may hold
+        what they had (tor locks its directory)."""
+        while name in {node.name for node in self._ending.values()}:
+            self._reap_one(os.WEXITED)
+            self._close_ended()
         node = nodes.create(name, spec, self._own_pidns)
         self.nodes[name] = node
         return node
@@ -102,6 +111,34 @@ class Keeper:
             pass
         self._let_go(node)
 
+    def end(self, names: Sequence[str]) -> None:
+        """Close the nodes, in that order, and end them; nothing for those that are not there.
+
+        An uplink that is down carries nothing in either direction, and the rules of both of its
+        ends stay until these are gone. So nobody has to wait for that: the kernel does it, many at
+        once, while other requests are answered.
+        """
+        nodes = [self.nodes.pop(name) for name in names if name in self.nodes]
+        for node in nodes:
+            for uplink in UPLINKS:
+                with contextlib.suppress(OSError):  # it went with its other end
+                    if uplink in node.interfaces:
+                        node.netlink.take_down(node.interfaces[uplink])
+        for node in nodes:
+            os.kill(node.pid, signal.SIGKILL)
+            self._ending[node.pid] = node
+        for node in nodes:
+            self.services.drop(node.name)
+
+    def _close_ended(self) -> None:
+        """Close all of ours that keeps the networks of nodes that have ended, after `end`."""
+        nodes = [self._ending.pop(pid) for pid in self._ended & self._ending.keys()]
+        if nodes:
+            with contextlib.suppress(OSError):
+                self.rules.forget([node.netns for node in nodes])
+            for node in nodes:
+                node.close()
+
     def _let_go(self, node: Node) -> None:
         """Delete its links, since somebody's packet socket may keep the namespace, which would go
         on forwarding; close all of ours that keeps it, also when the rule loader has died."""
@@ -110,17 +147,18 @@ class Keeper:
                 if name != "lo":
                     node.netlink.apply([{"do": "delete", "index": index}])
         with contextlib.suppress(OSError):
-            self.rules.forget(node.netns)
+            self.rules.forget([node.netns])
         node.close()
 
     def _reap_one(self, options: int) -> int:
-        """Reap one ended child and return its PID; 0 when (with WNOHANG) there is none.
+        """Reap one ended child, note its PID and return it; 0 when (with WNOHANG) there is none.
 
         A child that somebody holds as a Popen is reaped through it, so that its status is kept.
         """
         ended = os.waitid(os.P_ALL, 0, options | os.WNOWAIT)
         if ended is None:
             return 0
+        self._ended.add(ended.si_pid)
         held = [*self.services.processes(), *(r.process for r in self._running.values())]
         for process in [*held, *self.rules.processes()]:
             if process.pid == ended.si_pid:
@@ -202,9 +240,10 @@ class Keeper:
             )  # fmt: skip
 
     def _reap(self) -> None:
-        gone = set()
-        while pid := self._reap_one(os.WEXITED | os.WNOHANG):
-            gone.add(pid)
+        while self._reap_one(os.WEXITED | os.WNOHANG):
+            pass
+        self._close_ended()
+        gone, self._ended = self._ended, set()
         self.services.poll()
         for pid, running in list(self._running.items()):
             status = running.process.poll()
@@ -241,6 +280,7 @@ def _time_stamps() -> socket.socket:
 def main() -> None:
     """`keeper MARKER SITE LISTENING_FD READY_FD UIDS`: started by starter.py, never by hand."""
     _marker, _site, listening, ready, tor, person = sys.argv[1:7]
+    syscalls.allow_descriptors(_DESCRIPTORS)
     syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
     syscalls.mount("proc", "/proc", "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV)
     uids = spawn.SiteUids(_ids(tor), _ids(person))

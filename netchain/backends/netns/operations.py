@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from netchain.backends.base import Command, Service, User
 from netchain.backends.netns import flows, netlink, nodes, syscalls
-from netchain.backends.netns.network_dump import dump
+from netchain.backends.netns.bulk import Answer, BulkOperations
 from netchain.backends.netns.rpc import Message
 from netchain.model.addressing import TUNNEL, UPLINKS
 from netchain.wire.packet_socket import open_inject_socket, open_packet_socket
@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 
 _BUSY_S = 1.0
 
-Answer = tuple[Message, list[int]]
 
-
-class Operations:
+class Operations(BulkOperations):
     """The keeper's operations; each raises OSError, KeyError or ValueError when it cannot."""
 
     def __init__(self, keeper: Keeper) -> None:
@@ -213,12 +211,6 @@ class Operations:
                 "uplinks": _uplinks(node),
                 "services": self._services(name, node),
             }
-        return {"nodes": found}, []
-
-    def do_network(self, message: Message) -> Answer:
-        """What the network of such nodes is: their addresses, routes, neighbours."""
-        nodes_ = self._keeper.nodes.items()
-        found = {n: dump(node.netlink) for n, node in nodes_ if n.startswith(message["prefix"])}
         return {"nodes": found}, []
 
     def _services(self, name: str, node: nodes.Node) -> dict[str, Any]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from netchain.backends.netns import rpc
+from netchain.backends.netns.listings import Loaded
 
 _DEADLINE_S = 20.0
+_AT_ONCE = 100  # namespaces a request: a message takes 128 descriptors (rpc.py)
 
 
 class RuleLoader:
@@ -27,18 +31,35 @@ class RuleLoader:
 
     def run(self, netns: int, text: str, *, json: bool = False, counters: bool = False) -> str:
         """Run nft text in the namespace (one transaction); what it printed."""
-        return self._ask({"do": "run", "text": text, "json": json, "counters": counters}, [netns])
+        message = {"do": "run", "text": text, "json": json, "counters": counters}
+        return str(self._ask(message, [netns]))
 
     def check(self, text: str) -> str:
         """The canonical listing of the rules that the text makes, loaded where nobody is."""
-        return self._ask({"do": "check", "text": text})
+        return str(self._ask({"do": "check", "text": text}))
 
-    def forget(self, netns: int) -> None:
-        """Let go of a namespace whose node is gone: a kept context would keep it alive."""
+    def known(self, keys: Sequence[str]) -> dict[str, str]:
+        """The digests of what those texts become that were checked before, by `listings.key`."""
+        return dict(self._ask({"do": "known", "keys": keys}))
+
+    def learn(self, texts: Sequence[str]) -> list[dict[str, str]]:
+        """Check texts; of each the `digest` of what it became, or the `error`."""
+        return list(self._ask({"do": "learn", "texts": texts}))
+
+    def loaded(self, netns: Sequence[int]) -> list[Loaded]:
+        """The digests of all that is loaded in each namespace."""
+        found: list[Loaded] = []
+        for start in range(0, len(netns), _AT_ONCE):
+            answer = self._ask({"do": "loaded"}, netns[start : start + _AT_ONCE])
+            found += [Loaded(*digests) for digests in answer]
+        return found
+
+    def forget(self, netns: Iterable[int]) -> None:
+        """Let go of namespaces whose nodes are gone: a kept context would keep them alive."""
         if self._socket is not None:
-            self._ask({"do": "forget"}, [netns])
+            self._ask({"do": "forget", "inodes": [os.fstat(fd).st_ino for fd in netns]})
 
-    def _ask(self, message: rpc.Message, fds: Sequence[int] = ()) -> str:
+    def _ask(self, message: rpc.Message, fds: Sequence[int] = ()) -> Any:
         try:
             self._send(message, fds)
             assert self._socket is not None
@@ -49,7 +70,7 @@ class RuleLoader:
             raise OSError(f"the rule loader died ({error}); a new one is started") from error
         if "error" in answer:
             raise OSError(f"nft: {answer['error']}")
-        return str(answer["output"])
+        return answer["output"]
 
     def _send(self, message: rpc.Message, fds: Sequence[int]) -> None:
         """Send a request, to a new worker when the old one is dead: then nothing has run it."""

@@ -98,6 +98,10 @@ _LINES: Mapping[str, Callable[[_Arguments], Iterator[str]]] = {
     "cut_over": _cut_over,
     "forget": _forget,
     "remove": lambda a: iter([f'kill -9 "$(node {a["node"]})"']),
+    "end": lambda a: iter(
+        [_inside(node, "ip link set dev eth0 down") for node in a["nodes"]]
+        + [f'kill -9 "$(node {node})"' for node in a["nodes"]]
+    ),
     "unwire": lambda a: iter([_inside(a["node"], f"ip link del {a['name']}")]),
     "remove_tunnel": lambda a: iter([_inside(a["node"], f"ip link del {a['name']}")]),
     "stop_service": lambda a: iter([f"# stop {a['name']} in {a['node']}"]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import resource
 import struct
 
 CLONE_NEWNS = 0x00020000
@@ -51,6 +52,13 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
 def sethostname(name: str) -> None:
     data = name.encode()
     _check(_libc.sethostname(data, len(data)), "sethostname")
+
+
+def allow_descriptors(count: int) -> None:
+    """Raise this process's soft limit of open files to that, or as far as the hard one allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < min(count, hard):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(count, hard), hard))
 
 
 def open_tun(name: str, flags: int) -> int:

@@ -13,7 +13,7 @@ profile would make otherwise has another.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,6 @@ from netchain.model.names import QubeName
 from netchain.model.observed import UPLINK_PEER
 
 Change = Mapping[str, Any]
-Fact = tuple[tuple[str, str], ...]
 _UNREACHABLE_METRIC = 4294967294
 
 
@@ -70,51 +69,6 @@ def wires(chain: Chain, qube: Qube) -> Wires:
     assert chain.wan is not None
     own, other = uplink_ends(chain)
     return Wires(f"{UPLINK_PEER} {chain.wan.port}", chain.wan.port, own, other, names)
-
-
-def differs(
-    chain: Chain, qube: Qube, own: Iterable[Change], netvm: Iterable[Change] | None
-) -> list[str]:
-    """What is otherwise at the two ends of a qube's link than it was wired, as words.
-
-    `own` and `netvm` are all that is there in the two qubes; None for the router of an uplink,
-    which is not looked at.
-    """
-    wanted = wires(chain, qube)
-    ends = [(wanted.client_end, own, {UPLINK, ""})]
-    if netvm is not None:
-        ends.append((wanted.netvm_end, netvm, {wanted.interface}))
-    return [words for want, have, devices in ends for words in _compared(want, have, devices)]
-
-
-def tunnel_differs(spec: Tunnel, own: Iterable[Change]) -> list[str]:
-    """What is otherwise at a VPN's inner interface than it was made, as words."""
-    return _compared(tunnel(spec), own, {spec.name})
-
-
-def _compared(want: Iterable[Change], have: Iterable[Change], devices: set[str]) -> list[str]:
-    """Of what is there only that of these interfaces counts ("" for none)."""
-    expected = {_fact(change) for change in want}
-    there = {_fact(change) for change in have}
-    there = {fact for fact in there if dict(fact).get("dev", "") in devices}
-    missing = [f"missing: {_words(fact)}" for fact in sorted(expected - there)]
-    return missing + [f"not ours: {_words(fact)}" for fact in sorted(there - expected)]
-
-
-def _fact(change: Change) -> Fact:
-    """A change in one form: IPv6 routes get metric 1024 where none is given, and `unreachable`
-    ones the loopback interface. Labels and MTUs do not count."""
-    known = {key: str(value) for key, value in change.items() if key not in ("alias", "mtu")}
-    if known["do"] == "route":
-        if known.get("kind"):
-            known.pop("dev", None)
-        if ":" in known["to"] and known.get("metric") == "1024":
-            del known["metric"]
-    return tuple(sorted(known.items()))
-
-
-def _words(fact: Fact) -> str:
-    return " ".join(value for _, value in fact)
 
 
 def read_label(label: str) -> tuple[QubeName | None, str]:

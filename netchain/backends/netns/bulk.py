@@ -1,0 +1,53 @@
+"""What a client can ask of the keeper about many nodes at once (see operations.py).
+
+One request for a whole chain: with a request for each of 500 qubes, or a wait for the end of each,
+`status` and `down` would take many seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+from typing import TYPE_CHECKING, Any
+
+from netchain.backends.netns.network_dump import dump
+from netchain.backends.netns.nodes import Node
+from netchain.backends.netns.rpc import Message
+
+if TYPE_CHECKING:
+    from netchain.backends.netns.keeper import Keeper
+
+Answer = tuple[Message, list[int]]
+
+
+class BulkOperations:
+    """Operations on all nodes whose names start with the `prefix`, or on the named `nodes`."""
+
+    _keeper: Keeper
+
+    def do_network(self, message: Message) -> Answer:
+        """What the network of such nodes is: their addresses, routes, neighbours."""
+        return {"nodes": {n.name: dump(n.netlink) for n in self._those(message)}}, []
+
+    def do_loaded(self, message: Message) -> Answer:
+        """What rules such nodes have: the digests of their blocked table, and of all else."""
+        nodes = self._those(message)
+        found = self._keeper.rules.loaded([node.netns for node in nodes])
+        digests = {node.name: astuple(one) for node, one in zip(nodes, found, strict=True)}
+        return {"nodes": digests}, []
+
+    def do_known(self, message: Message) -> Answer:
+        """The digests of those of the rule texts that were checked before, by `listings.key`."""
+        return {"digests": self._keeper.rules.known(message["keys"])}, []
+
+    def do_learn(self, message: Message) -> Answer:
+        """Check rule texts where nobody is; of each the `digest`, or the `error`."""
+        return {"texts": self._keeper.rules.learn(message["texts"])}, []
+
+    def do_end(self, message: Message) -> Answer:
+        """Take the named nodes' uplinks down in that order, then end them all, without waiting."""
+        self._keeper.end(message["nodes"])
+        return {}, []
+
+    def _those(self, message: dict[str, Any]) -> list[Node]:
+        prefix = message["prefix"]
+        return [node for name, node in self._keeper.nodes.items() if name.startswith(prefix)]
