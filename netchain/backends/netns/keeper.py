@@ -53,6 +53,7 @@ class Keeper:
         self.uids = uids
         self.home = own_netns()
         self.nodes: dict[str, Node] = {}
+        self._closed: list[Node] = []
         self._ending: dict[int, Node] = {}
         self._ended: set[int] = set()
         self.rules = RuleLoader()
@@ -87,6 +88,7 @@ class Keeper:
             for key, _ in self._selector.select(self.services.next_due()):
                 handler: Callable[[], object] = key.data
                 handler()
+                self._kill_closed()
             self._reap()
 
     def create(self, name: str, spec: dict[str, Any]) -> Node:
@@ -112,23 +114,26 @@ class Keeper:
         self._let_go(node)
 
     def end(self, names: Sequence[str]) -> None:
-        """Close the nodes, in that order, and end them; nothing for those that are not there.
+        """Close the nodes, in that order; nothing for those that are not there. They are killed
+        before anything else is done, but after the answer: with 500 that takes 0.2 s.
 
         An uplink that is down carries nothing in either direction, and the rules of both of its
-        ends stay until these are gone. So nobody has to wait for that: the kernel does it, many at
-        once, while other requests are answered.
+        ends stay until these are gone. So nobody has to wait for that.
         """
-        nodes = [self.nodes.pop(name) for name in names if name in self.nodes]
-        for node in nodes:
+        self._closed = [self.nodes.pop(name) for name in names if name in self.nodes]
+        for node in self._closed:
             for uplink in UPLINKS:
                 with contextlib.suppress(OSError):  # it went with its other end
                     if uplink in node.interfaces:
                         node.netlink.take_down(node.interfaces[uplink])
-        for node in nodes:
+
+    def _kill_closed(self) -> None:
+        for node in self._closed:
             os.kill(node.pid, signal.SIGKILL)
             self._ending[node.pid] = node
-        for node in nodes:
+        for node in self._closed:
             self.services.drop(node.name)
+        self._closed = []
 
     def _close_ended(self) -> None:
         """Close all of ours that keeps the networks of nodes that have ended, after `end`."""
