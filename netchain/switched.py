@@ -15,7 +15,7 @@ from typing import Any
 
 from netchain import files, paths
 from netchain.errors import Exit, NetchainError, Problem
-from netchain.model import chain as model
+from netchain.model import invariants
 from netchain.model.chain import Chain
 from netchain.model.names import ChainName, QubeName
 
@@ -107,7 +107,7 @@ def overlaid(profile: Chain) -> Chain:
     """
     switched = load(profile.name)
     chain = switched.over(profile)
-    found = [problem for problem in model.problems(chain) if switched.netvms]
+    found = [problem for problem in invariants.problems(chain) if switched.netvms]
     if not found:
         return chain
     ways = [

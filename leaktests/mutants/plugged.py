@@ -22,7 +22,8 @@ from typing import Any
 from leaktests.mutants.scenes import Scene
 from netchain.backends.base import Tunnel
 from netchain.backends.netns import syscalls, wiring
-from netchain.backends.netns.netlink import Netlink, own_netns, veth
+from netchain.backends.netns.changes import veth
+from netchain.backends.netns.netlink import Netlink, own_netns
 from netchain.backends.netns.rules import RuleLoader
 from netchain.model import addressing
 from netchain.model.addressing import (

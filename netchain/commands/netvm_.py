@@ -11,7 +11,7 @@ from netchain import apply, switch, switched
 from netchain.commands import common
 from netchain.console import Console
 from netchain.errors import NOTHING_CHANGED, Exit, NetchainError, Problem
-from netchain.model import chain as model
+from netchain.model import invariants
 from netchain.model.chain import Chain, Role
 from netchain.model.names import QubeName
 from netchain.model.plan import render
@@ -105,11 +105,11 @@ def _is_up(found: common.Found) -> bool:
 def _check(after: Chain, name: QubeName) -> None:
     """NetchainError where the switch would break the chain, or (exit 4) its promise."""
     qube = after[name]
-    found = model.problems(after)
+    found = invariants.problems(after)
     if not found:
         return
     allowed = after.with_netvm(name, qube.netvm, clearnet=True)
-    if qube.role is Role.WORKSTATION and not qube.clearnet and not model.problems(allowed):
+    if qube.role is Role.WORKSTATION and not qube.clearnet and not invariants.problems(allowed):
         title = f"below {qube.netvm} this workstation would be without Tor"
         hint = "--allow-clearnet does it all the same; netchain status then says so for ever"
         raise NetchainError(Problem("E103", title, str(name), help=hint), Exit.REFUSED)

@@ -290,11 +290,9 @@ class Lab:
 
     def _ports(self) -> dict[str, str]:
         """The router's ports that are in use, by the node that is plugged in."""
-        nodes = self.keeper.ask("observe", prefix="")["nodes"]
-        found = {
-            name: wiring.router_port(state["uplinks"].get(UPLINK, (0, ""))[1])
-            for name, state in nodes.items()
-        }
+        nodes = self.keeper.ask("observe", prefix="")["nodes"].items()
+        labels = {name: state["uplinks"].get(UPLINK, (0, ""))[1] for name, state in nodes}
+        found = {name: wiring.router_port(label) for name, label in labels.items()}
         return {name: port for name, port in found.items() if port}
 
     def tor_lines(self) -> tuple[str, ...]:

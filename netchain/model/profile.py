@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from netchain.errors import Exit, NetchainError, Problem
-from netchain.model import chain as model
+from netchain.model import invariants
 from netchain.model.chain import Chain, Qube, Role, Vpn
 from netchain.model.label import Label
 from netchain.model.names import ChainName, QubeName
@@ -45,7 +45,7 @@ def parse(text: str, source: str) -> Chain:
     chain = reader.chain(data)
     found = reader.problems
     if chain is not None:
-        every = _unwired(chain) + model.problems(chain)
+        every = _unwired(chain) + invariants.problems(chain)
         found = found + [p for p in every if p.where not in reader.unsure]
     if found:
         refused = any(p.code == "E019" for p in found)
@@ -60,7 +60,7 @@ def _unwired(chain: Chain) -> list[Problem]:
     return [
         Problem(
             "E015", "this qube has no netvm", f"qube[{index}].netvm",
-            accepted=model.accepted_netvms(chain, qube),
+            accepted=invariants.accepted_netvms(chain, qube),
         )
         for index, qube in enumerate(chain.qubes)
         if qube.netvm is None and qube.role is not Role.NET

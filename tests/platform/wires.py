@@ -12,7 +12,7 @@ from typing import Any
 
 from sandbox import DEADLINE_S
 
-from netchain.backends.netns import netlink, syscalls
+from netchain.backends.netns import changes, syscalls
 from netchain.backends.netns.netlink import Netlink, own_netns
 from netchain.nft.library import load_library
 from netchain.wire import build
@@ -102,7 +102,7 @@ def make_pair(one: Net, name: str, other: Net, peer: str, maker: Net | None = No
         {"netns": net.fd, "name": n, "index": next(_INDEX), "mac": mac}
         for net, n, mac in ((one, name, ONE_MAC), (other, peer, OTHER_MAC))
     ]
-    (maker or one).netlink.apply([netlink.veth(*ends)])
+    (maker or one).netlink.apply([changes.veth(*ends)])
 
 
 def join(one: Net, name: str, other: Net, peer: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from netchain.model import chain as model
+from netchain.model import invariants
 from netchain.model.chain import Chain, Qube, Role, Vpn
 from netchain.model.label import Label
 from netchain.model.names import ChainName, QubeName
@@ -62,7 +62,7 @@ def random_chains(draw: st.DrawFn) -> Chain:
         qubes.append(Qube(QubeName(f"q{number}"), role, Label.RED, above, vpn))
     order = draw(st.permutations(qubes))
     made = Chain(ChainName("c"), tuple(order), allow_discouraged=True)
-    assert not model.problems(made)
+    assert not invariants.problems(made)
     return made
 
 

@@ -39,7 +39,8 @@ class Recorder:
 
     def ask(self, do: str, **arguments: Any) -> Mapping[str, Any]:
         self.lines += shell.lines(do, arguments, full=self._full)
-        return {"kernel": False}
+        uplinks = {arguments.get("prefix"): {"uplinks": {"eth0": (1, "")}}}
+        return {"kernel": False, "nodes": uplinks}
 
 
 def backend_of(recorder: Recorder) -> NetnsBackend:

@@ -37,9 +37,13 @@ class Keeper:
         self.asked += 1
         # The label of a link: its netvm (here with the router's port), and a digest of its wiring.
         found = {
-            node: {"uplink": f"{UPLINK_PEER} {port} 0a1b"} for node, port in self._ports.items()
+            node: {"uplinks": {"eth0": (1, f"{UPLINK_PEER} {port} 0a1b")}}
+            for node, port in self._ports.items()
         }
-        inner = {"lab:isp": {"uplink": ""}, "other:work": {"uplink": "sys-net 0a1b"}}
+        inner = {
+            "lab:isp": {"uplinks": {}},
+            "other:work": {"uplinks": {"eth0": (1, "sys-net 0a1b")}},
+        }
         return {"nodes": {**found, **inner}}
 
 

@@ -6,21 +6,21 @@ import socket
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from netchain import paths
 from netchain.backends.base import Completed, Service, Tunnel, Uids, User
-from netchain.backends.netns import compare, turning, wiring
+from netchain.backends.netns import compare, wiring
 from netchain.backends.netns.client import KeeperClient, log_path
 from netchain.backends.netns.compare import Network
 from netchain.backends.netns.listings import Loaded, key, loaded, role_table, table
+from netchain.backends.netns.switching import Switching, node_of, used_uplink
 from netchain.errors import NetchainError, Problem
 from netchain.model import addressing
-from netchain.model.addressing import CLIENT_MAC, GROUP_UPLINK, NETVM_MAC, TUNNEL, UPLINK
+from netchain.model.addressing import CLIENT_MAC, NETVM_MAC, TUNNEL, UPLINK
 from netchain.model.allowed import Direction, Link
-from netchain.model.chain import Address, Chain, Role
+from netchain.model.chain import Chain, Role
 from netchain.model.names import QubeName
-from netchain.model.observed import UPLINK_PEER, Observed, ObservedQube
+from netchain.model.observed import Observed, ObservedQube
 from netchain.model.plan import peer
 from netchain.model.sysctls import sysctls
 from netchain.nft.fill import BLOCKED_TABLE, TABLE
@@ -32,11 +32,10 @@ _SHARED = ("/run", "/tmp")  # noqa: S108 - other programs' sockets are there
 _AT_ONCE = 50  # texts that are checked in one request, some 2 ms each
 _CHANGED = "changed"
 """The version of a VPN whose tunnel is not as it was made: no configuration has it."""
-_Uplinks = Mapping[str, tuple[int, str]]
 _VOLUME = PurePosixPath("/run/rw")
 
 
-class NetnsBackend:
+class NetnsBackend(Switching):
     """Qubes as network namespaces of one site; `router` is the node that sells the uplink."""
 
     def __init__(self, keeper: KeeperClient, router: str) -> None:
@@ -59,7 +58,7 @@ class NetnsBackend:
                         state["services"].items()}  # fmt: skip
             if services.get(SERVICE) and _tunnel_changed(chain, name, networks.get(node)):
                 services[SERVICE] = _CHANGED
-            uplink = _uplink(state["uplinks"])
+            uplink = used_uplink(state["uplinks"])
             link, wired = wiring.read_label(state["uplinks"].get(uplink, (0, ""))[1])
             networks[node] = compare.as_the_only(uplink, networks.get(node, compare.NOTHING))
             if len(state["uplinks"]) > 1 or _rewired(chain, name, link, networks):
@@ -118,21 +117,21 @@ class NetnsBackend:
             "binds": {str(_VOLUME): str(private_volume(chain, qube))},
             "hide": [*_SHARED, str(paths.runtime_dir()), str(paths.state_dir())],
         }
-        self.keeper.ask("create", node=_node(chain, qube), spec=spec, rules=self._blocked)
+        self.keeper.ask("create", node=node_of(chain, qube), spec=spec, rules=self._blocked)
 
     def remove(self, chain: Chain, qube: QubeName) -> None:
-        self.keeper.ask("remove", node=_node(chain, qube))
+        self.keeper.ask("remove", node=node_of(chain, qube))
 
     def end(self, chain: Chain, qubes: Sequence[QubeName]) -> None:
-        self.keeper.ask("end", nodes=[_node(chain, qube) for qube in qubes])
+        self.keeper.ask("end", nodes=[node_of(chain, qube) for qube in qubes])
 
     def wiring(self, chain: Chain, qube: QubeName) -> str:
         return wiring.wires(chain, chain[qube]).version
 
     def attach(self, chain: Chain, qube: QubeName) -> None:
-        client, node = chain[qube], _node(chain, qube)
+        client, node = chain[qube], node_of(chain, qube)
         wires = wiring.wires(chain, client)
-        netvm = _node(chain, client.netvm) if client.netvm else self._router
+        netvm = node_of(chain, client.netvm) if client.netvm else self._router
         ends = [
             {"node": netvm, "name": wires.interface, "mac": NETVM_MAC},
             {"node": node, "name": UPLINK, "mac": CLIENT_MAC},
@@ -142,52 +141,8 @@ class NetnsBackend:
         self.keeper.ask("configure", node=node, changes=[wires.label()])
 
     def detach(self, chain: Chain, qube: QubeName) -> None:
-        for uplink in self._uplinks(chain, qube):
-            self.keeper.ask("unwire", node=_node(chain, qube), name=uplink)
-
-    def prepare(self, chain: Chain, qube: QubeName) -> None:
-        client, node = chain[qube], _node(chain, qube)
-        assert client.netvm is not None
-        netvm, wires = _node(chain, client.netvm), wiring.wires(chain, client)
-        uplink = turning.other_uplink(_uplink(self._uplinks(chain, qube)))
-        own, other = turning.prepared(wires, uplink)
-        ends = [
-            {"node": netvm, "name": wires.interface, "mac": NETVM_MAC},
-            {"node": node, "name": uplink, "mac": CLIENT_MAC},
-        ]
-        self.keeper.ask("wire", ends=ends, changes=[[netvm, other], [node, own]])
-
-    def cut_over(self, old: Chain, new: Chain, qube: QubeName) -> tuple[int, int]:
-        uplinks = self._used(new)
-        uplink = turning.other_uplink(uplinks[qube])
-        changes = turning.cut(old, new, qube, uplinks, uplink)
-        names = {"node": _node(new, qube), **wiring.wires(new, new[qube]).names}
-        answer = self.keeper.ask("cut_over", changes=_in_nodes(new, changes), names=names)
-        return answer["start"], answer["end"]
-
-    def reroute(self, old: Chain, new: Chain, qube: QubeName) -> None:
-        changes = turning.around(old, new, qube, self._used(new))
-        self.keeper.ask("cut_over", changes=_in_nodes(new, changes))
-
-    def _used(self, chain: Chain) -> dict[QubeName, str]:
-        """The uplink that each qube uses."""
-        found = self.keeper.ask("observe", prefix=f"{chain.name}:")["nodes"]
-        return {q.name: _uplink(found[_node(chain, q.name)]["uplinks"]) for q in chain.qubes}
-
-    def retire(self, chain: Chain, qube: QubeName) -> None:
-        uplinks = self._uplinks(chain, qube)
-        spare = [name for name in uplinks if name != _uplink(uplinks)]
-        for name in spare:
-            self.keeper.ask("unwire", node=_node(chain, qube), name=name)
-
-    def forget_flows(self, chain: Chain, qube: QubeName, addresses: Sequence[Address]) -> None:
-        asked = [str(address) for address in addresses]
-        self.keeper.ask("forget", node=_node(chain, qube), addresses=asked)
-
-    def _uplinks(self, chain: Chain, qube: QubeName) -> _Uplinks:
-        found = self.keeper.ask("observe", prefix=_node(chain, qube))["nodes"]
-        uplinks: _Uplinks = found[_node(chain, qube)]["uplinks"]
-        return uplinks
+        for uplink in self._uplinks(chain, qube) or (UPLINK,):
+            self.keeper.ask("unwire", node=node_of(chain, qube), name=uplink)
 
     def block(self, chain: Chain, qube: QubeName) -> None:
         self.load_rules(chain, qube, self._blocked)
@@ -196,32 +151,32 @@ class NetnsBackend:
         self.load_rules(chain, qube, f"delete table {BLOCKED_TABLE}\n")
 
     def load_rules(self, chain: Chain, qube: QubeName, text: str) -> None:
-        self.keeper.ask("rules", node=_node(chain, qube), text=text)
+        self.keeper.ask("rules", node=node_of(chain, qube), text=text)
 
     def list_rules(self, chain: Chain, qube: QubeName) -> str:
-        answer = self.keeper.ask("rules", node=_node(chain, qube), text="list ruleset")
+        answer = self.keeper.ask("rules", node=node_of(chain, qube), text="list ruleset")
         return table(str(answer["output"]), TABLE)
 
     def add_tunnel(self, chain: Chain, qube: QubeName, tunnel: Tunnel) -> bool:
         changes = wiring.tunnel(tunnel)
         answer = self.keeper.ask(
-            "tunnel", node=_node(chain, qube), name=tunnel.name, changes=changes,
+            "tunnel", node=node_of(chain, qube), name=tunnel.name, changes=changes,
             tun_flags=tun_flags(),
         )  # fmt: skip
         return bool(answer["kernel"])
 
     def mark_tunnel(self, chain: Chain, qube: QubeName, name: str, version: str) -> None:
         label = {"do": "link", "dev": name, "alias": version}
-        self.keeper.ask("configure", node=_node(chain, qube), changes=[label])
+        self.keeper.ask("configure", node=node_of(chain, qube), changes=[label])
 
     def remove_tunnel(self, chain: Chain, qube: QubeName, name: str) -> None:
-        self.keeper.ask("remove_tunnel", node=_node(chain, qube), name=name)
+        self.keeper.ask("remove_tunnel", node=node_of(chain, qube), name=name)
 
     def start_service(self, chain: Chain, qube: QubeName, service: Service) -> None:
-        start_service(self.keeper, _node(chain, qube), service)
+        start_service(self.keeper, node_of(chain, qube), service)
 
     def stop_service(self, chain: Chain, qube: QubeName, name: str) -> None:
-        self.keeper.ask("stop_service", node=_node(chain, qube), name=name)
+        self.keeper.ask("stop_service", node=node_of(chain, qube), name=name)
 
     def execute(
         self,
@@ -233,7 +188,7 @@ class NetnsBackend:
         timeout: float = 30,
         user: User = User.ROOT,
     ) -> Completed:
-        return self.keeper.execute(_node(chain, qube), argv, stdin, timeout, user)
+        return self.keeper.execute(node_of(chain, qube), argv, stdin, timeout, user)
 
     def taps(self, chain: Chain, links: Sequence[Link]) -> dict[str, socket.socket]:
         return {link.name: self.packet_socket(*self._netvm_end(chain, link)) for link in links}
@@ -241,25 +196,19 @@ class NetnsBackend:
     def injector(self, chain: Chain, link: Link, direction: Direction) -> socket.socket:
         if direction is Direction.UP and not link.tunnel:
             return self.packet_socket(
-                _node(chain, link.client), self.uplink(chain, link), inject=True
+                node_of(chain, link.client), self.uplink(chain, link), inject=True
             )
         return self.packet_socket(*self._netvm_end(chain, link), inject=True)
-
-    def uplink(self, chain: Chain, link: Link) -> str:
-        """The client's interface of that link: of two the one that leads to its netvm."""
-        uplinks = self._uplinks(chain, link.client)
-        leading = (n for n, (_, alias) in uplinks.items() if _leads_to(alias, link.netvm))
-        return next(leading, UPLINK)
 
     def _netvm_end(self, chain: Chain, link: Link) -> tuple[str, str]:
         """Node and interface: the netvm's, the router's, or the tunnel's own."""
         if link.tunnel:
-            return _node(chain, link.client), TUNNEL
+            return node_of(chain, link.client), TUNNEL
         if link.netvm is None:
             assert chain.wan is not None
             return self._router, chain.wan.port
         interface = addressing.downstream_interface(chain, link.client)
-        return _node(chain, link.netvm), interface
+        return node_of(chain, link.netvm), interface
 
     def packet_socket(self, node: str, interface: str, *, inject: bool = False) -> socket.socket:
         """A packet socket on any interface of the site (the lab's too): armed, or to send with."""
@@ -269,7 +218,7 @@ class NetnsBackend:
         return _VOLUME
 
     def connect(self, chain: Chain, qube: QubeName, path: PurePosixPath) -> socket.socket:
-        return self.keeper.ask_socket("connect", node=_node(chain, qube), path=str(path))
+        return self.keeper.ask_socket("connect", node=node_of(chain, qube), path=str(path))
 
 
 def start_service(keeper: KeeperClient, node: str, service: Service) -> None:
@@ -307,10 +256,10 @@ def _rewired(
     qube = chain.get(name)
     if qube is None or link is None or link != peer(qube):
         return False
-    own = networks.get(_node(chain, name), compare.NOTHING)
+    own = networks.get(node_of(chain, name), compare.NOTHING)
     netvm = None
     if qube.netvm is not None:
-        netvm = networks.get(_node(chain, qube.netvm), compare.NOTHING)
+        netvm = networks.get(node_of(chain, qube.netvm), compare.NOTHING)
     return bool(compare.differs(chain, qube, own, netvm))
 
 
@@ -326,21 +275,3 @@ def _tunnel_changed(chain: Chain, name: QubeName, own: Network | None) -> bool:
 
 def _refused(words: str) -> NetchainError:
     return NetchainError(Problem("E052", f"nft: {words}"))
-
-
-def _uplink(uplinks: _Uplinks) -> str:
-    """Of a qube's uplinks the one that is in use."""
-    used = (name for name, (group, _) in uplinks.items() if group == GROUP_UPLINK)
-    return next(used, next(iter(uplinks), UPLINK))
-
-
-def _leads_to(alias: str, netvm: QubeName | None) -> bool:
-    return wiring.read_label(alias)[0] == (netvm or UPLINK_PEER)
-
-
-def _in_nodes(chain: Chain, changes: list[tuple[QubeName, list[Any]]]) -> list[list[Any]]:
-    return [[_node(chain, name), some] for name, some in changes]
-
-
-def _node(chain: Chain, qube: str) -> str:
-    return f"{chain.name}:{qube}"

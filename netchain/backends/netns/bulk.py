@@ -6,9 +6,12 @@ One request for a whole chain: with a request for each of 500 qubes, or a wait f
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
+from netchain.backends.netns import flows, nodes
 from netchain.backends.netns.network_dump import dump
 from netchain.backends.netns.nodes import Node
 from netchain.backends.netns.rpc import Message
@@ -23,6 +26,7 @@ class BulkOperations:
     """Operations on all nodes whose names start with the `prefix`, or on the named `nodes`."""
 
     _keeper: Keeper
+    _prepared: Callable[[str, Iterable[Mapping[str, Any]]], Callable[[], None]]
 
     def do_network(self, message: Message) -> Answer:
         """What the network of such nodes is: their addresses, routes, neighbours."""
@@ -47,6 +51,28 @@ class BulkOperations:
         """Take the named nodes' uplinks down in that order, then end them all, without waiting."""
         self._keeper.end(message["nodes"])
         return {}, []
+
+    def do_cut_over(self, message: Message) -> Answer:
+        """Changes in several nodes, one behind the other as fast as can be; when (ns, wall clock)
+        that began and ended. One that is refused keeps the rest from being made. Then `names`."""
+        batches = [self._prepared(name, changes) for name, changes in message["changes"]]
+        start = time.time_ns()
+        for batch in batches:
+            batch()
+        end = time.time_ns()
+        if names := message.get("names"):
+            self._write_names(names)
+        return {"start": start, "end": end}, []
+
+    def do_forget(self, message: Message) -> Answer:
+        """Take flows that such addresses opened from the node's table; without any, all flows."""
+        node = self._keeper.nodes[message["node"]]
+        with nodes.within(node.netns, self._keeper.home):
+            flows.forget(message["addresses"])
+        return {}, []
+
+    def _write_names(self, names: Mapping[str, Any]) -> None:
+        nodes.write_names(self._keeper.nodes[names["node"]].path(nodes.OWN_ETC), names)
 
     def _those(self, message: dict[str, Any]) -> list[Node]:
         prefix = message["prefix"]

@@ -21,7 +21,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from netchain.backends.base import Command, User
@@ -38,14 +37,6 @@ _CLIENT_TIMEOUT_S = 5.0
 _DESCRIPTORS = 4096  # a node takes two or three: the usual 1024 would end at some 500 nodes
 
 
-@dataclass
-class Running:
-    """A program that runs for a client, and ends with the client's connection."""
-
-    client: socket.socket
-    process: subprocess.Popen[bytes]
-
-
 class Keeper:
     """State of a site: nodes, services, clients."""
 
@@ -60,7 +51,7 @@ class Keeper:
         self.services = Supervisor(self._spawn_service)
         self._stamping = _time_stamps()
         self._own_pidns = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        self._running: dict[int, Running] = {}
+        self._running: dict[int, spawn.Running] = {}
         self._selector = selectors.DefaultSelector()
         self._operations = Operations(self)
         self._stopping = False
@@ -220,7 +211,7 @@ class Keeper:
         except (KeyError, OSError) as error:
             rpc.send(client, {"error": f"cannot start: {error}"})
             return
-        self._running[process.pid] = Running(client, process)
+        self._running[process.pid] = spawn.Running(client, process)
 
     def _spawn_service(self, s: Supervised, command: Command) -> subprocess.Popen[bytes]:
         """Start a service (or one of its setup commands) in its node, its words going to a log."""

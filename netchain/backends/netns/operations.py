@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from netchain.backends.base import Command, Service, User
-from netchain.backends.netns import flows, netlink, nodes, syscalls
+from netchain.backends.netns import changes, nodes, syscalls
 from netchain.backends.netns.bulk import Answer, BulkOperations
 from netchain.backends.netns.rpc import Message
 from netchain.model.addressing import TUNNEL, UPLINKS
@@ -82,32 +82,10 @@ class Operations(BulkOperations):
             index = node.new_interface(end["name"])
             ends.append({**end, "netns": node.netns, "index": index})
         first = self._keeper.nodes[ends[0]["node"]]
-        first.netlink.apply([netlink.veth(ends[0], ends[1])])
-        for name, changes in message["changes"]:
-            self._configure(name, changes)
+        first.netlink.apply([changes.veth(ends[0], ends[1])])
+        for name, some in message["changes"]:
+            self._configure(name, some)
         first.netlink.await_up(ends[0]["index"])
-        return {}, []
-
-    def do_cut_over(self, message: Message) -> Answer:
-        """Changes in several nodes, one behind the other as fast as can be; when (ns, wall clock)
-        that began and ended. One that is refused keeps the rest from being made. Then `names`."""
-        batches = [self._prepared(name, changes) for name, changes in message["changes"]]
-        start = time.time_ns()
-        for batch in batches:
-            batch()
-        end = time.time_ns()
-        if names := message.get("names"):
-            self._write_names(names)
-        return {"start": start, "end": end}, []
-
-    def _write_names(self, names: Mapping[str, Any]) -> None:
-        nodes.write_names(self._keeper.nodes[names["node"]].path(nodes.OWN_ETC), names)
-
-    def do_forget(self, message: Message) -> Answer:
-        """Take flows that such addresses opened from the node's table; without any, all flows."""
-        node = self._keeper.nodes[message["node"]]
-        with nodes.within(node.netns, self._keeper.home):
-            flows.forget(message["addresses"])
         return {}, []
 
     def do_configure(self, message: Message) -> Answer:

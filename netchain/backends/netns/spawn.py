@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,14 @@ from dataclasses import dataclass
 from netchain.backends.base import User
 
 _NO_CAPABILITIES = ("--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
+
+
+@dataclass
+class Running:
+    """A program that runs for a client, and ends with the client's connection."""
+
+    client: socket.socket
+    process: subprocess.Popen[bytes]
 
 
 @dataclass(frozen=True)
