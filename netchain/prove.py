@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -67,6 +68,9 @@ class Sensor:
     _expected: dict[str, int] = field(default_factory=dict)
     _lost: list[str] = field(default_factory=list)
     _since: tuple[int, int] = field(default_factory=lambda: _clocks())
+    _judged: dict[str, LinkVerdict] = field(default_factory=dict)
+    """Of what was heard since the last `take`: each frame is judged once."""
+    _taken: Counter[str] = field(default_factory=Counter)
 
     def __enter__(self) -> Self:
         return self
@@ -165,10 +169,13 @@ class Sensor:
         here, but for what we sent over a link that was deaf when a canary last went over all: it
         may be heard yet."""
         injected = self.injected
+        taken = self.tap.take()
+        self._judged = {}
+        self._taken.update({link: len(frames) for link, frames in taken.items()})
         self.injected = {
             link: sent if link in self._silent else set() for link, sent in injected.items()
         }
-        return self.tap.take(), injected
+        return taken, injected
 
     def _canary(self, link: str, token: bytes) -> bytes:
         if link in self._tunnels:
@@ -197,8 +204,11 @@ class Sensor:
 
     def verdict(self, chain: Chain, timeline: Timeline) -> Verdict:
         """All that was heard so far, judged."""
-        frames = {link: self.tap.frames(link) for link in self.injected}
-        verdicts = judge(chain, timeline, frames, self.injected)
+        before = self._taken + Counter({n: v.frames for n, v in self._judged.items()})
+        frames = {link: self.tap.frames(link, before) for link in self.injected}
+        for new in judge(chain, timeline, frames, self.injected):
+            self._judged[new.link] = new.behind(self._judged.get(new.link))
+        verdicts = self._judged.values()
         deaf = [link.name for link in links(chain) if link.name not in self._outages]
         doubts = [f"nobody listens on {name}" for name in deaf] + self.doubts()
         return Verdict(tuple(verdicts), tuple(doubts))

@@ -19,10 +19,10 @@ from netchain.backends.base import Service
 from netchain.backends.netns import starter, wiring
 from netchain.backends.netns.backend import NetnsBackend, start_service
 from netchain.backends.netns.client import KeeperClient, Show
+from netchain.backends.netns.switching import used_label
 from netchain.errors import Exit, NetchainError, Problem
 from netchain.lab import internet, tornet
 from netchain.lab.provider import Provider
-from netchain.model.addressing import UPLINK
 from netchain.model.chain import Chain, Role, VpnSettings, Wan
 from netchain.model.names import QubeName
 from netchain.nft.library import load_library
@@ -291,7 +291,7 @@ class Lab:
     def _ports(self) -> dict[str, str]:
         """The router's ports that are in use, by the node that is plugged in."""
         nodes = self.keeper.ask("observe", prefix="")["nodes"].items()
-        labels = {name: state["uplinks"].get(UPLINK, (0, ""))[1] for name, state in nodes}
+        labels = {name: used_label(state["uplinks"]) for name, state in nodes}
         found = {name: wiring.router_port(label) for name, label in labels.items()}
         return {name: port for name, port in found.items() if port}
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from netchain.model import addressing
@@ -26,6 +27,8 @@ from netchain.model.chain import Address, Chain, Qube, QubeState, Role, VpnSetti
 from netchain.model.names import QubeName
 
 Network = IPv4Network | IPv6Network
+Prefix = tuple[int, int, int]
+"""Bytes of an address, the network as a number, and by how many bits an address is wider."""
 States = Mapping[QubeName, QubeState]
 
 OPEN = frozenset({QubeState.STARTING, QubeState.READY, QubeState.DEGRADED})
@@ -88,6 +91,11 @@ class FlowPattern:
     sport: int | None = None
     dport: int | None = None
 
+    @cached_property
+    def ends(self) -> tuple[Prefix, Prefix]:
+        """Source and destination, to be compared with quickly."""
+        return _prefix(self.source), _prefix(self.destination)
+
     def reply(self) -> FlowPattern:
         """The packets that answer this flow."""
         return replace(
@@ -99,6 +107,12 @@ class FlowPattern:
             sport=self.dport,
             dport=self.sport,
         )
+
+
+def _prefix(network: Network) -> Prefix:
+    bits = network.max_prefixlen
+    shift = bits - network.prefixlen
+    return bits // 8, int(network.network_address) >> shift, shift
 
 
 def links(chain: Chain) -> tuple[Link, ...]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from ipaddress import ip_address
 
 from netchain.model.allowed import (
@@ -22,7 +21,7 @@ from netchain.model.allowed import (
     FlowPattern,
     Kind,
     Link,
-    Network,
+    Prefix,
     States,
     allowed,
     links,
@@ -67,6 +66,12 @@ class LinkVerdict:
     frames: int
     leaks: tuple[Leak, ...]
 
+    def behind(self, earlier: LinkVerdict | None) -> LinkVerdict:
+        """Both as one."""
+        if earlier is None:
+            return self
+        return LinkVerdict(self.link, earlier.frames + self.frames, (*earlier.leaks, *self.leaks))
+
 
 def judge(
     chain: Chain,
@@ -101,7 +106,7 @@ def _judge_link(
         direction = Direction.DOWN if item.outgoing is not link.tunnel else Direction.UP
         permitted = not item.truncated and any(
             all(
-                permits(patterns.of(one, states), flow, direction)
+                permits(patterns.of(one, states, direction), flow, direction)
                 for states in timeline.at(item.time_ns)
             )
             for one in timeline.chains(item.time_ns, direction, chain)
@@ -112,18 +117,20 @@ def _judge_link(
 
 
 class _Patterns:
-    """What may be on one link, of each chain and states asked once."""
+    """What may be on one link in one direction, of each chain and states asked once."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._known: dict[tuple[int, frozenset[tuple[str, str]]], tuple[FlowPattern, ...]] = {}
+        self._known: dict[tuple[int, int, Direction], tuple[FlowPattern, ...]] = {}
 
-    def of(self, chain: Chain, states: States) -> tuple[FlowPattern, ...]:
-        """On a link that the chain does not have: no more than on a closed one."""
-        key = id(chain), frozenset(states.items())
+    def of(self, chain: Chain, states: States, direction: Direction) -> tuple[FlowPattern, ...]:
+        """On a link that the chain does not have: no more than on a closed one. `states` are the
+        timeline's own, which outlive this."""
+        key = id(chain), id(states), direction
         if key not in self._known:
             has = self._link in (*links(chain), *tunnels(chain))
-            self._known[key] = allowed(chain, self._link, states if has else {})
+            every = allowed(chain, self._link, states if has else {})
+            self._known[key] = tuple(p for p in every if p.direction is direction)
         return self._known[key]
 
 
@@ -200,12 +207,12 @@ def _matches(pattern: FlowPattern, flow: Flow, kind: Kind, *, quoted: bool = Fal
         return False
     if flow.source is None or flow.destination is None:
         return False
-    if not _within(flow.source, pattern.source):
+    if not _within(flow.source, pattern.ends[0]):
         return False
     if kind in (Kind.ARP, Kind.NDP):
         return _neighbour(pattern, flow, kind)
     return (
-        _within(flow.destination, pattern.destination)
+        _within(flow.destination, pattern.ends[1])
         and pattern.sport in (None, flow.sport)
         and pattern.dport in (None, flow.dport)
     )
@@ -215,14 +222,13 @@ def _neighbour(pattern: FlowPattern, flow: Flow, kind: Kind) -> bool:
     """About the two ends only: it asks for the other end or tells of its own address."""
     if kind is Kind.ARP:
         assert flow.destination is not None
-        return _within(flow.destination, pattern.destination)
+        return _within(flow.destination, pattern.ends[1])
     target, destination = flow.ndp_target, flow.destination
     if target is None or destination is None:
         return False
     solicited = destination == _SOLICITED_NODE + target[-3:]
-    ends = (pattern.source, pattern.destination)
-    return (solicited or _within(destination, pattern.destination)) and any(
-        _within(target, end) for end in ends
+    return (solicited or _within(destination, pattern.ends[1])) and any(
+        _within(target, end) for end in pattern.ends
     )
 
 
@@ -231,16 +237,9 @@ def _is_wireguard(payload: bytes) -> bool:
     return len(payload) >= 32 and payload[0] in _WIREGUARD_TYPES and payload[1:4] == bytes(3)
 
 
-def _within(address: bytes, network: Network) -> bool:
-    length, prefix, shift = _compiled(network)
-    return len(address) == length and int.from_bytes(address) >> shift == prefix
-
-
-@cache
-def _compiled(network: Network) -> tuple[int, int, int]:
-    bits = network.max_prefixlen
-    shift = bits - network.prefixlen
-    return bits // 8, int(network.network_address) >> shift, shift
+def _within(address: bytes, prefix: Prefix) -> bool:
+    length, network, shift = prefix
+    return len(address) == length and int.from_bytes(address) >> shift == network
 
 
 def describe(flow: Flow) -> str:

@@ -14,6 +14,7 @@ from netchain.model.allowed import OPEN, Direction, States
 from netchain.model.chain import Chain, QubeState
 from netchain.model.names import QubeName
 
+_NOTHING: tuple[States, ...] = ({},)
 _NOT_YET = 1 << 63
 _LATE_NS = 10_000_000_000
 """How long answers by an old path may come down after a switch."""
@@ -32,7 +33,7 @@ class Timeline:
     def __init__(self) -> None:
         self._starts: list[int] = []
         self._during: list[tuple[States, ...]] = []
-        self._after: list[dict[QubeName, QubeState]] = []
+        self._after: list[tuple[States]] = []
         self._ends: list[int] = []
         self._now: dict[QubeName, QubeState] = {}
         self._switches: list[_Switched] = []
@@ -44,7 +45,7 @@ class Timeline:
         self._starts.append(start_ns)
         self._ends.append(end_ns)
         self._during.append(_during(before, self._now))
-        self._after.append(dict(self._now))
+        self._after.append((dict(self._now),))
 
     def switching(self, before: Chain) -> None:
         """Another chain is going to take the place of `before`: until `switched` it does not."""
@@ -53,6 +54,11 @@ class Timeline:
     def switched(self, start_ns: int, end_ns: int) -> None:
         """It did so somewhere between the two moments."""
         self._switches[-1] = _Switched(start_ns, end_ns, self._switches[-1].before)
+
+    @property
+    def last_switch(self) -> tuple[int, int]:
+        """Between which moments (ns) the last switch was."""
+        return self._switches[-1].start_ns, self._switches[-1].end_ns
 
     @property
     def earlier(self) -> tuple[Chain, ...]:
@@ -84,10 +90,10 @@ class Timeline:
         """The states that must all allow what is seen at that moment."""
         index = bisect.bisect_right(self._starts, time_ns) - 1
         if index < 0:
-            return ({},)
+            return _NOTHING
         if time_ns <= self._ends[index]:
             return self._during[index]
-        return (self._after[index],)
+        return self._after[index]
 
 
 def _during(before: States, after: States) -> tuple[States, ...]:

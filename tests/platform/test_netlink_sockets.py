@@ -12,7 +12,7 @@ from pyroute2.netlink.rtnl.marshal import MarshalRtnl
 from sandbox import DEADLINE_S, refusal
 from wires import Net, make_pair
 
-from netchain.backends.netns import netlink, syscalls
+from netchain.backends.netns import changes, syscalls
 from netchain.backends.netns.netlink import Netlink
 
 
@@ -32,7 +32,7 @@ def test_a_netlink_socket_stays_where_it_was_opened() -> None:
 
 
 def test_both_ends_of_a_pair_are_made_in_other_namespaces() -> None:
-    """netlink.veth: one message makes the pair; neither end is ever in the maker's namespace.
+    """changes.veth: one message makes the pair; neither end is ever in the maker's namespace.
 
     (In netchain the maker's namespace is one of the two; here it is a third.)
     """
@@ -74,7 +74,7 @@ def test_ends_get_the_index_and_the_mac_that_they_are_given() -> None:
             (other, 4712, "fe:ff:ff:ff:ff:ff"),
         )
     ]
-    one.netlink.apply([netlink.veth(*ends)])
+    one.netlink.apply([changes.veth(*ends)])
     for net, end in zip((one, other), ends, strict=True):
         with net, socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
             assert socket.if_nametoindex("eth0") == end["index"]
@@ -89,10 +89,10 @@ def test_an_index_that_is_taken_is_refused() -> None:
         {"netns": net.fd, "name": "eth0", "index": 50, "mac": "02:00:00:00:00:01"}
         for net in (one, other)
     ]
-    one.netlink.apply([netlink.veth(*ends)])
+    one.netlink.apply([changes.veth(*ends)])
     again = [{**end, "name": "eth1"} for end in ends]
     with pytest.raises(OSError) as caught:
-        one.netlink.apply([netlink.veth(*again)])
+        one.netlink.apply([changes.veth(*again)])
     assert caught.value.errno in (errno.EBUSY, errno.EEXIST), os.strerror(caught.value.errno or 0)
     assert "eth1" not in one.links() | other.links()
 

@@ -13,7 +13,7 @@ from netchain.backends.netns import compare, wiring
 from netchain.backends.netns.client import KeeperClient, log_path
 from netchain.backends.netns.compare import Network
 from netchain.backends.netns.listings import Loaded, key, loaded, role_table, table
-from netchain.backends.netns.switching import Switching, node_of, used_uplink
+from netchain.backends.netns.switching import Switching, node_of, used_label, used_uplink
 from netchain.errors import NetchainError, Problem
 from netchain.model import addressing
 from netchain.model.addressing import CLIENT_MAC, NETVM_MAC, TUNNEL, UPLINK
@@ -59,7 +59,7 @@ class NetnsBackend(Switching):
             if services.get(SERVICE) and _tunnel_changed(chain, name, networks.get(node)):
                 services[SERVICE] = _CHANGED
             uplink = used_uplink(state["uplinks"])
-            link, wired = wiring.read_label(state["uplinks"].get(uplink, (0, ""))[1])
+            link, wired = wiring.read_label(used_label(state["uplinks"]))
             networks[node] = compare.as_the_only(uplink, networks.get(node, compare.NOTHING))
             if len(state["uplinks"]) > 1 or _rewired(chain, name, link, networks):
                 wired = ""
@@ -76,7 +76,7 @@ class NetnsBackend(Switching):
     def living(self, chain: Chain) -> Observed:
         """Their links by their labels, whatever became of those; all count as open."""
         found = self.keeper.ask("observe", prefix=f"{chain.name}:")["nodes"]
-        links = {node: wiring.read_label(state["uplink"])[0] for node, state in found.items()}
+        links = {n: wiring.read_label(used_label(s["uplinks"]))[0] for n, s in found.items()}
         return Observed(
             {QubeName(node.partition(":")[2]): ObservedQube(False, link=link)
              for node, link in links.items()}

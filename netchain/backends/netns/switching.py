@@ -87,6 +87,11 @@ def used_uplink(uplinks: Uplinks) -> str:
     return next(used, next(iter(uplinks), UPLINK))
 
 
+def used_label(uplinks: Uplinks) -> str:
+    """Its label; "" without an uplink."""
+    return uplinks.get(used_uplink(uplinks), (0, ""))[1]
+
+
 def _leads_to(alias: str, netvm: QubeName | None) -> bool:
     return wiring.read_label(alias)[0] == (netvm or UPLINK_PEER)
 

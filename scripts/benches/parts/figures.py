@@ -23,7 +23,11 @@ def parser(doc: str) -> argparse.ArgumentParser:
 
 def run(doc: str, measure: Callable[[], Mapping[str, Any]], goals: Goals) -> NoReturn:
     as_json: bool = parser(doc).parse_args().json
-    found = measure()
+    report(measure(), goals, as_json=as_json)
+
+
+def report(found: Mapping[str, Any], goals: Goals, *, as_json: bool) -> NoReturn:
+    """Print, and end: 1 when a goal is missed."""
     print(json.dumps(found) if as_json else table(found, goals))
     sys.exit(not all(_COMPARE[sign](found[name], bound) for name, (sign, bound) in goals.items()))
 
