@@ -157,6 +157,7 @@ def _closed(switch: Switch, before: Desired, loads: list[Load]) -> Plan:
     steps += [Stop(name, service) for name in behind for service in before[name].services]
     if switch.before is not None:
         steps.append(Detach(switch.name, switch.before))
+    steps += loads
     if switch.after is not None:
         steps.append(Attach(switch.name, switch.after))
-    return (*steps, Reroute(switch.name), *loads, proof(switch.new))
+    return (*steps, Reroute(switch.name), proof(switch.new))

@@ -15,11 +15,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from leaktests.engine import switches
+from netchain.commands import common
+from netchain.console import Console
+
 sys.path.append(str(Path(__file__).parent / "parts"))
 
 import figures
 import ip_switch
-import switches
 
 GOALS: figures.Goals = {
     "switches": (">=", 1),
@@ -39,9 +42,13 @@ def measure(count: int) -> dict[str, Any]:
         os.environ["NETCHAIN_STATE_DIR"] = state
         try:
             netchain("lab", "up")
-            path = switches.profile(Path(state))
+            path = Path(state, "switching.toml")
+            path.write_text(switches.profile())
             netchain("up", str(path))
-            done = list(switches.switches(path, RATE, count))
+            found = common.find_profile(str(path))
+            done = list(
+                switches.switches(lambda: common.site(found, Console(quiet=True)), RATE, count)
+            )
         finally:
             netchain("lab", "down")
     peer = ip_switch.run(RATE, IP_SWITCHES)

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 
 from leaktests.engine.stream import Stream, lost
 from netchain import switch
-from netchain.commands import common
-from netchain.console import Console
 from netchain.model.allowed import Link, links, tunnels
+from netchain.model.chain import Chain
 from netchain.model.names import QubeName
 from netchain.model.switch import Switch
 from netchain.receipt import Receipt
 from netchain.site import Site
 
+Attached = Callable[[], AbstractContextManager[tuple[Chain, Site]]]
+"""Gives the chain as its profile says, and its site with a sensor that has heard nothing yet."""
 CLIENT = QubeName("work")
 BOTH = (QubeName("vpn-a"), QubeName("vpn-b"))
 _WAIT_S = 10.0
 _MORE = 50
 
 
-def profile(directory: Path) -> Path:
+def profile() -> str:
     """A chain with two VPN qubes side by side, and a workstation below the first."""
     qubes = [
         'name = "sys-net"\nrole = "net"',
@@ -36,9 +37,7 @@ def profile(directory: Path) -> Path:
         'name = "work"\nrole = "workstation"\nnetvm = "vpn-a"',
     ]
     tables = "".join(f'[[qube]]\n{qube}\nlabel = "red"\n\n' for qube in qubes)
-    path = directory / "switching.toml"
-    path.write_text(f'schema = 1\nname = "switching"\n\n{tables}')
-    return path
+    return f'schema = 1\nname = "switching"\n\n{tables}'
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,11 @@ class Done:
     heard: int
 
 
-def switches(path: Path, rate: int, count: int) -> Iterator[Done]:
-    """So many switches to and fro, each of a chain that is proved before and after."""
+def switches(attached: Attached, rate: int, count: int) -> Iterator[Done]:
+    """So many switches to and fro of a chain of that shape, each proved before and after."""
     for number in range(count):
         before, after = BOTH[number % 2], BOTH[(number + 1) % 2]
-        with common.site(common.find_profile(str(path)), Console(quiet=True)) as (chain, site):
+        with attached() as (chain, site):
             old, new = (chain.with_netvm(CLIENT, netvm) for netvm in (before, after))
             yield _one(Switch(old, new, CLIENT), site, rate)
 
