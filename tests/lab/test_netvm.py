@@ -126,7 +126,7 @@ def test_without_tor_only_when_it_is_spelled_out_and_told_for_ever(
     assert refused.returncode == 4
     assert "without Tor" in refused.stderr and "Nothing was changed." in refused.stderr
     switch(netchain, two, "anon-whonix", "sys-vpn-b", "--allow-clearnet")
-    assert json.loads(page(netchain, two))["seen_from"] == "198.18.8.1"
+    assert json.loads(page(netchain, two))["seen_from"] == "198.19.8.1"
     assert "CLEARNET  anon-whonix goes without Tor since" in netchain("status", two).stdout
     switch(netchain, two, "anon-whonix", "sys-whonix")
     assert "CLEARNET  anon-whonix has been without Tor since" in netchain("status", two).stdout
@@ -163,8 +163,8 @@ def test_a_stopped_netvm_is_refused_in_qubes_words(netchain: Netchain, two: str)
 def test_a_dead_vpn_behind_the_switch_leaves_the_chain_closed_not_leaking(
     netchain: Netchain, two: str
 ) -> None:
-    """The new provider is silent from the start: its netvm is up, its handshake is old enough."""
-    netchain.in_network("lab:isp", "ip", "route", "add", "blackhole", "198.18.8.1/32")
+    """Its handshake is young enough, so that all rules are switched before anybody notices."""
+    netchain.in_network("lab:isp", "ip", "route", "add", "blackhole", "198.19.8.1/32")
     try:
         done = netchain("netvm", f"{two}:sys-whonix", "sys-vpn-b", "--timeout", "3")
         assert done.returncode == 3
@@ -172,7 +172,7 @@ def test_a_dead_vpn_behind_the_switch_leaves_the_chain_closed_not_leaking(
         assert netchain("plan", two, "--exit-code").returncode == 0
         assert page(netchain, two) == ""
     finally:
-        netchain.in_network("lab:isp", "ip", "route", "del", "blackhole", "198.18.8.1/32")
+        netchain.in_network("lab:isp", "ip", "route", "del", "blackhole", "198.19.8.1/32")
 
 
 def test_a_chain_that_is_down_remembers(netchain: Netchain, two: str) -> None:
