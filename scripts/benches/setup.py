@@ -11,41 +11,30 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from netchain.backends.netns import starter
-from netchain.backends.netns.backend import NetnsBackend
-from netchain.backends.netns.client import KeeperClient, site_dir
+from netchain.backends.netns.client import KeeperClient
 from netchain.model import addressing
-from netchain.model.chain import Chain, Endpoint, Qube, Role, Vpn, VpnSettings, Wan
-from netchain.model.label import Label
-from netchain.model.names import ChainName, QubeName
-from netchain.nft.fill import TABLE, Facts, rules_for
+from netchain.model.chain import Chain, Role
+from netchain.model.names import ChainName
+from netchain.nft.fill import Facts, rules_for
 
 sys.path.append(str(Path(__file__).parent / "parts"))
 
 import figures
 from echo_probe import await_echo, icmp_socket
-from ip_batch import ROUTER, ROUTER_SYSCTLS, IpBatch, read_back, run, settle
+from ip_batch import INSIDE, IpBatch, prepare, settle
+from ours import WAN, Ours, compare, keeper, qube, timed, tree
 
-WAN = Wan(
-    "wan0",
-    IPv4Address("100.64.0.2"),
-    IPv4Address("100.64.0.1"),
-    IPv6Address("2001:db8:a::2"),
-    IPv6Address("2001:db8:a::1"),
-)
 ROUNDS = {5: 9, 50: 3}
+COUNTS = {5: (1, 1, 1), 50: (4, 8, 36)}
+"""VPNs, Tor gateways and workstations."""
 ECHO_BUILDS = 30
 ECHO_GOAL_MS, RATIO_GOAL = 5.0, 0.65
 OPEN = """\
@@ -55,130 +44,16 @@ table inet netchain {
 """
 
 
-def tree(size: int) -> Chain:
-    """VPN before Tor: of 5 the shipped line, of 50 four VPNs and eight Tor gateways."""
-    counts = {5: (1, 1, 1), 50: (4, 8, 36)}[size]
-    qubes = [_qube("sys-net", Role.NET), _qube("sys-firewall", Role.FIREWALL, "sys-net")]
-    above = ["sys-firewall"]
-    for role, count in zip(
-        (Role.VPN_PROXY, Role.TOR_GATEWAY, Role.WORKSTATION), counts, strict=True
-    ):
-        names = [f"{role}-{n}" for n in range(count)]
-        qubes += [_qube(name, role, above[n % len(above)]) for n, name in enumerate(names)]
-        above = names
-    return Chain(ChainName("bench"), tuple(qubes), wan=WAN)
-
-
 def line(size: int) -> Chain:
     """Only firewalls, which forward: an echo can go from the last to the first."""
-    qubes = [_qube("q0", Role.NET)]
-    qubes += [_qube(f"q{n}", Role.FIREWALL, f"q{n - 1}") for n in range(1, size)]
+    qubes = [qube("q0", Role.NET)]
+    qubes += [qube(f"q{n}", Role.FIREWALL, f"q{n - 1}") for n in range(1, size)]
     return Chain(ChainName("bench"), tuple(qubes), wan=WAN)
-
-
-def _qube(name: str, role: Role, netvm: str | None = None) -> Qube:
-    settings = VpnSettings(
-        "wireguard", Endpoint(ip_address("198.18.7.1"), 51820),
-        (ip_address("10.64.0.2"),), (ip_address("10.64.0.1"),),
-    )  # fmt: skip
-    vpn = Vpn("lab:provider-a", settings) if role is Role.VPN_PROXY else None
-    return Qube(QubeName(name), role, Label.RED, QubeName(netvm) if netvm else None, vpn)
-
-
-# Ours
-
-
-@contextmanager
-def keeper() -> Iterator[KeeperClient]:
-    """A keeper of this bench's own, started as starter.py does inside its namespaces."""
-    with tempfile.TemporaryDirectory(prefix="netchain-bench-") as directory:
-        os.environ["NETCHAIN_STATE_DIR"] = directory
-        listening = socket.socket(socket.AF_UNIX)
-        listening.bind(str(site_dir("bench") / "keeper.sock"))
-        listening.listen(4)
-        ready, tell = os.pipe()
-        words = [starter.MARKER, "bench", str(listening.fileno()), str(tell), "-", "-"]
-        process = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child",
-             sys.executable, "-m", "netchain.backends.netns.keeper", *words],
-            cwd="/",
-            pass_fds=[listening.fileno(), tell],
-        )  # fmt: skip
-        os.close(tell)
-        listening.close()
-        assert os.read(ready, 2) == b"ok", "the keeper did not start"
-        client = KeeperClient("bench")
-        try:
-            yield client
-        finally:
-            client.ask("shutdown")
-            client.close()
-            process.wait(20)
-
-
-class Ours:
-    """The chain through the backend, as `up` does it: rules, link, then open."""
-
-    def __init__(self, client: KeeperClient, chain: Chain, texts: Mapping[QubeName, str]) -> None:
-        self._backend = NetnsBackend(client, ROUTER)
-        self._chain, self._texts = chain, texts
-
-    def prepare(self) -> float:
-        """All namespaces, closed; seconds for those of the qubes."""
-        spec = {"hostname": "isp", "sysctls": ROUTER_SYSCTLS}
-        self._backend.keeper.ask("create", node=ROUTER, spec=spec)
-        start = time.perf_counter()
-        for qube in self._chain.qubes:
-            self._backend.create(self._chain, qube.name)
-        return time.perf_counter() - start
-
-    def build(self) -> None:
-        for qube in self._chain.from_uplink():
-            self._backend.load_rules(self._chain, qube.name, self._texts[qube.name])
-            self._backend.attach(self._chain, qube.name)
-        for qube in self._chain.from_uplink():
-            self._backend.unblock(self._chain, qube.name)
-
-    def namespace(self, node: str) -> Path:
-        """The namespace's file, as this process sees it (the keeper has a PID namespace)."""
-        title = f"[netchain] {node}".encode()
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(title + b"\0"):
-                return entry / "ns" / "net"
-        raise LookupError(node)
-
-    def remove(self) -> None:
-        for qube in self._chain.qubes:
-            self._backend.remove(self._chain, qube.name)
-        self._backend.keeper.ask("remove", node=ROUTER)
-
-
-def compare(chain: Chain, ours: Ours, peer: IpBatch) -> int:
-    """How many things were compared; stops the bench where the two sides differ."""
-    count = 0
-    for node in (ROUTER, *(f"{chain.name}:{qube.name}" for qube in chain.qubes)):
-        one, other = read_back(ours.namespace(node)), read_back(peer.namespace(node))
-        if one != other:
-            different = {key for key in one | other if one.get(key) != other.get(key)}
-            raise SystemExit(
-                f"bench: {node} differs in {sorted(different)}:\n"
-                + "\n".join(f"{key}:\n  {one.get(key)}\n  {other.get(key)}" for key in different)
-            )
-        if node != ROUTER and f"table {TABLE} {{" not in one["rules"]:
-            raise SystemExit(f"bench: {node} has no rules")
-        count += sum(len(v) if isinstance(v, list) else 1 for v in one.values())
-    return count
-
-
-def timed(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
 
 
 def set_up(client: KeeperClient, size: int, directory: Path) -> dict[str, float]:
     """Medians in ms a qube, and how many things were found equal."""
-    chain = tree(size)
+    chain = tree(*COUNTS[size])
     texts = {qube.name: rules_for(chain, qube, Facts(tor_uid=101)) for qube in chain.qubes}
     took: dict[str, list[float]] = {"ours": [], "peer": [], "create": [], "netns_add": []}
     compared = 0
@@ -222,8 +97,7 @@ def first_echoes(client: KeeperClient) -> list[float]:
 
 
 def measure() -> dict[str, Any]:
-    run("mount", "-t", "tmpfs", "tmpfs", "/run")  # `ip netns` keeps its files there
-    run("ip", "link", "set", "lo", "up")
+    prepare()
     with keeper() as client, tempfile.TemporaryDirectory() as directory:
         results = {size: set_up(client, size, Path(directory)) for size in ROUNDS}
         echoes = first_echoes(client)
@@ -267,9 +141,7 @@ def main() -> None:
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if not arguments.inside:
-        own = ["--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--mount-proc"]
-        again = [sys.executable, "-P", __file__, "--inside", *sys.argv[1:]]
-        os.execvp("unshare", ["unshare", *own, "--kill-child", *again])
+        os.execvp("unshare", [*INSIDE, sys.executable, "-P", __file__, "--inside", *sys.argv[1:]])
     found = measure()
     print(json.dumps(found) if arguments.json else table(found))
     good = found["first_echo_max_ms"] <= ECHO_GOAL_MS

@@ -53,6 +53,19 @@ def test_remove_takes_all_with_it_and_leaves_the_rest(backend: Backend, chain: C
     assert observed(backend, chain, VPN) == NEW_VPN
 
 
+def test_many_end_at_once_and_can_be_made_again(backend: Backend, chain: Chain) -> None:
+    create(backend, chain, FIREWALL, VPN, WORK)
+    backend.attach(chain, VPN)
+    found = backend.living(chain).qubes
+    assert {name: have.link for name, have in found.items()} == {
+        FIREWALL: None, VPN: FIREWALL, WORK: None,
+    }  # fmt: skip
+    backend.end(chain, [VPN, VPN, FIREWALL])
+    assert set(backend.observe(chain).qubes) == set(backend.living(chain).qubes) == {WORK}
+    create(backend, chain, FIREWALL, VPN)
+    assert observed(backend, chain, VPN) == NEW_VPN
+
+
 def test_removing_what_is_not_there_is_fine(backend: Backend, chain: Chain) -> None:
     backend.remove(chain, WORK)
     backend.create(chain, WORK)

@@ -46,6 +46,14 @@ def test_bad_rules_change_nothing(backend: Backend, chain: Chain) -> None:
     assert observed(backend, chain, FIREWALL) == before
 
 
+def test_many_are_checked_as_one_is(backend: Backend, chain: Chain) -> None:
+    texts = [rules(backend, chain, name) for name in (FIREWALL, VPN)]
+    for _ in range(2):  # a backend may remember
+        first, bad, second = backend.check_all([texts[0], "these are no rules", texts[1]])
+        assert [first, second] == [digest(backend.check_rules(text)) for text in texts]
+        assert isinstance(bad, NetchainError)
+
+
 def test_unblock_and_block(backend: Backend, chain: Chain) -> None:
     backend.create(chain, FIREWALL)
     backend.load_rules(chain, FIREWALL, rules(backend, chain, FIREWALL))

@@ -23,6 +23,11 @@ ROUTER_SYSCTLS = {
     "net/ipv6/conf/default/addr_gen_mode": 1,
     "net/ipv6/conf/default/dad_transmits": 0,
 }
+INSIDE = (
+    "unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--mount-proc",
+    "--kill-child",
+)  # fmt: skip
+"""Before a command: it runs in namespaces of its own (see `prepare`)."""
 _NETNS = Path("/run/netns")
 
 
@@ -31,6 +36,12 @@ def run(*words: str, stdin: str = "") -> str:
     if done.returncode:
         raise SystemExit(f"bench: {' '.join(words)}: {done.stderr.strip()}")
     return done.stdout
+
+
+def prepare() -> None:
+    """What is needed inside before the first build."""
+    run("mount", "-t", "tmpfs", "tmpfs", "/run")  # `ip netns` keeps its files there
+    run("ip", "link", "set", "lo", "up")
 
 
 class IpBatch:
