@@ -13,9 +13,12 @@ from typing import Any, Self
 
 from netchain import paths
 from netchain.backends.base import Completed, User
-from netchain.backends.netns import rpc, starter
+from netchain.backends.netns import rpc, starter, syscalls
 from netchain.errors import Exit, NetchainError, Problem
 
+DESCRIPTORS = 4096
+"""What processes raise their limit to: with 500 qubes, the usual 1024 is not enough for the keeper
+(two or three a qube), nor for who listens to their links (two a link)."""
 _ANSWER_S = 30.0
 _ENDING_S, _POLL_S = 2.0, 0.02
 _MAX_OUTPUT = 64 << 20
@@ -103,7 +106,10 @@ class KeeperClient:
 
     def ask_socket(self, do: str, **arguments: Any) -> socket.socket:
         """An operation that answers with an open socket."""
+        syscalls.allow_descriptors(DESCRIPTORS)
         _, fds = self._exchange(do, arguments)
+        if not fds:  # the kernel leaves out what there is no room for
+            raise NetchainError(Problem("E002", "too many open files (ulimit -n)"))
         return socket.socket(fileno=fds[0])
 
     def _exchange(self, do: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], list[int]]:
@@ -225,14 +231,18 @@ def _read_both(out: int, err: int, deadline: float) -> tuple[bytes, bytes] | Non
     streams: dict[int, list[bytes]] = {out: [], err: []}
     open_streams = {out, err}
     total = 0
+    poll = select.poll()  # not select(2), which knows no descriptor above 1023
+    for fd in open_streams:
+        poll.register(fd, select.POLLIN)
     while open_streams:
-        readable, _, _ = select.select(open_streams, [], [], max(0, deadline - time.monotonic()))
+        readable = poll.poll(max(0, deadline - time.monotonic()) * 1000)
         if not readable or total > _MAX_OUTPUT:
             return None
-        for fd in readable:
+        for fd, _ in readable:
             data = os.read(fd, 1 << 16)
             total += len(data)
             streams[fd].append(data)
             if not data:
                 open_streams.discard(fd)
+                poll.unregister(fd)
     return b"".join(streams[out]), b"".join(streams[err])

@@ -25,6 +25,7 @@ from typing import Any
 
 from netchain.backends.base import Command, User
 from netchain.backends.netns import nodes, rpc, spawn, syscalls
+from netchain.backends.netns.client import DESCRIPTORS
 from netchain.backends.netns.netlink import own_netns
 from netchain.backends.netns.nodes import Node
 from netchain.backends.netns.operations import Operations
@@ -34,7 +35,6 @@ from netchain.model.addressing import UPLINKS
 from netchain.wire.packet_socket import SO_TIMESTAMPNS
 
 _CLIENT_TIMEOUT_S = 5.0
-_DESCRIPTORS = 4096  # a node takes two or three: the usual 1024 would end at some 500 nodes
 
 
 class Keeper:
@@ -83,8 +83,7 @@ class Keeper:
             self._reap()
 
     def create(self, name: str, spec: dict[str, Any]) -> Node:
-        """A new node. One of that name that is just ending is waited for: its programs may hold
-        what they had (tor locks its directory)."""
+        """A new node. One of that name that is just ending is waited for (tor locks its files)."""
         while name in {node.name for node in self._ending.values()}:
             self._reap_one(os.WEXITED)
             self._close_ended()
@@ -105,12 +104,9 @@ class Keeper:
         self._let_go(node)
 
     def end(self, names: Sequence[str]) -> None:
-        """Close the nodes, in that order; nothing for those that are not there. They are killed
-        before anything else is done, but after the answer: with 500 that takes 0.2 s.
-
-        An uplink that is down carries nothing in either direction, and the rules of both of its
-        ends stay until these are gone. So nobody has to wait for that.
-        """
+        """Close the nodes that are there, in that order: an uplink that is down carries nothing in
+        either direction, and the rules at both of its ends stay until these are gone. They are
+        killed before anything else is done, but after the answer: with 500 that takes 0.2 s."""
         self._closed = [self.nodes.pop(name) for name in names if name in self.nodes]
         for node in self._closed:
             for uplink in UPLINKS:
@@ -276,7 +272,7 @@ def _time_stamps() -> socket.socket:
 def main() -> None:
     """`keeper MARKER SITE LISTENING_FD READY_FD UIDS`: started by starter.py, never by hand."""
     _marker, _site, listening, ready, tor, person = sys.argv[1:7]
-    syscalls.allow_descriptors(_DESCRIPTORS)
+    syscalls.allow_descriptors(DESCRIPTORS)
     syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
     syscalls.mount("proc", "/proc", "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV)
     uids = spawn.SiteUids(_ids(tor), _ids(person))
