@@ -1,11 +1,11 @@
 """The rule loader: a process of its own around libnftables.
 
 libnftables can abort its process (assertions; descriptors above 1023), and the keeper must not
-die: its death takes the whole site down. A context belongs to the namespace it was opened in, by a
-process that stands there, and takes some 0.3 ms to open; closed soon after a change, it waits for
-the kernel (some 12 ms). So the MAX_CONTEXTS that were used last are kept. Not more: each has a
-descriptor and may hold 1 MB, and when there are too many, half of them are closed at once, for
-which the kernel is waited for only once.
+die: its death takes the whole site down. One context per namespace is kept, opened while this
+process stands in that namespace (a context belongs to the namespace it was opened in). Each has a
+descriptor, so that MAX_CONTEXTS are kept at most: beyond, the half that was not used for longest is
+closed, and opened again when it is needed. (Closing one soon after a change waits for the kernel,
+some 12 ms: hence not one for each request.)
 
 `check` loads a text into a scratch namespace that nobody else is in, and answers with the listing
 of what it became: a test that only the kernel can give, and the canonical form to compare with.
@@ -29,7 +29,8 @@ from netchain.backends.netns import rpc, syscalls
 from netchain.backends.netns.listings import key, loaded, role_table
 from netchain.nft.library import load_library
 
-MAX_CONTEXTS = 32
+MAX_CONTEXTS = 800
+_NONSENSE = "}"
 _MAX_KNOWN = 20_000  # texts; 150 bytes each
 _NETLINK_NETFILTER, _NEW_GENERATION = 12, 10 << 8 | 15  # NFNL_SUBSYS_NFTABLES, NFT_MSG_NEWGEN
 _GET_GENERATION = struct.pack("=IHHIIBBH", 20, 10 << 8 | 16, 1, 0, 0, 0, 0, 0)  # NFT_MSG_GETGEN
@@ -59,16 +60,13 @@ class Worker:
             if len(self._contexts) >= MAX_CONTEXTS:
                 for _ in range(MAX_CONTEXTS // 2):
                     self._contexts.popitem(last=False)
-            self._contexts[inode] = self._open(netns)
+            syscalls.setns(netns, syscalls.CLONE_NEWNET)
+            try:
+                self._contexts[inode] = self._new_context()
+            finally:
+                syscalls.setns(self._home, syscalls.CLONE_NEWNET)
         self._contexts.move_to_end(inode)
         return self._contexts[inode]
-
-    def _open(self, netns: int) -> Any:
-        syscalls.setns(netns, syscalls.CLONE_NEWNET)
-        try:
-            return self._new_context()
-        finally:
-            syscalls.setns(self._home, syscalls.CLONE_NEWNET)
 
     def handle(self, message: rpc.Message, fds: list[int]) -> rpc.Message:
         match message["do"]:
@@ -92,8 +90,17 @@ class Worker:
         context.set_stateless_output(not message.get("counters"))
         return self._run(context, message["text"])
 
+    def _plainly(self, netns: int, text: str) -> rpc.Message:
+        context = self._context(netns)
+        context.set_json_output(False)
+        context.set_stateless_output(True)
+        return self._run(context, text)
+
     def _run(self, context: Any, text: str) -> rpc.Message:
         status, output, error = context.cmd(text)
+        # A context keeps all that it has read of the rules, some 0.8 MB of a qube, until a command
+        # of it fails (nft_run_cmd_from_buffer); a syntax error fails without asking the kernel.
+        context.cmd(_NONSENSE)
         return {"error": error.strip() or "nft failed"} if status else {"output": output}
 
     def _check(self, text: str) -> rpc.Message:
@@ -120,16 +127,12 @@ class Worker:
         for fd in netns:
             inode, generation = os.fstat(fd).st_ino, self._generation(fd)
             if self._seen.get(inode, (b"",))[0] != generation:
-                answer = self._list(fd)
+                answer = self._plainly(fd, "list ruleset")
                 if "error" in answer:
                     return answer
                 self._seen[inode] = (generation, astuple(loaded(answer["output"])))
             found.append(self._seen[inode][1])
         return {"output": found}
-
-    def _list(self, netns: int) -> rpc.Message:
-        """By a context of its own: a kept one keeps all that it reads, some 0.8 MB of a qube."""
-        return self._run(self._open(netns), "list ruleset")
 
     def _generation(self, netns: int) -> bytes:
         """The kernel's number for the rules of the namespace, which each transaction of anybody

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 Message = dict[str, Any]
-_MAX_FDS = 128
+MAX_FDS = 128
 _MAX_FRAME = 64 << 20
 
 
@@ -33,7 +33,7 @@ def send(sock: socket.socket, message: Message, fds: Sequence[int] = ()) -> None
 
 def receive(sock: socket.socket) -> tuple[Message, list[int]]:
     """The next message and its descriptors; ClosedError at the end, ValueError on nonsense."""
-    header, fds, _flags, _address = socket.recv_fds(sock, 4, _MAX_FDS)
+    header, fds, _flags, _address = socket.recv_fds(sock, 4, MAX_FDS)
     if len(header) < 4:
         header += _exactly(sock, 4 - len(header), at_start=not header)
     (length,) = struct.unpack("!I", header)
