@@ -48,6 +48,7 @@ from netchain.vpn.wireguard import FWMARK
 
 _CLOSED = "The chain is left closed: every qube that was touched drops everything."
 _UNCHANGED = "Nothing was changed: every qube has its rules, and they hold."
+_SET_UP_S = 5.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -221,9 +222,21 @@ def act(chain: Chain, site: Site, step: Step) -> dict[QubeName, QubeState]:
             return {name: QubeState.STARTING if has_programs else QubeState.READY}
         case Await():
             wait_ready(chain, backend, chain[name], site.timeout, site.say)
+            _await_set_up(chain, backend, name)
             return {name: QubeState.READY}
     _change(chain, site, step)
     return {}
+
+
+def _await_set_up(chain: Chain, backend: Backend, name: QubeName) -> None:
+    """A VPN may be ready before the command that set it up has ended, and would not be found
+    running. Who is late is told by the read-back."""
+    deadline = time.monotonic() + _SET_UP_S
+    while time.monotonic() < deadline:
+        have = backend.living(chain).qubes.get(name)
+        if have is None or all(have.services.values()):
+            return
+        time.sleep(0.01)  # a bounded poll
 
 
 def _change(chain: Chain, site: Site, step: Step) -> None:

@@ -98,8 +98,8 @@ class Backend(Protocol):
     def uids(self) -> Uids: ...
 
     def living(self, chain: Chain) -> Observed:
-        """Which qubes of the chain are there and what each is wired to; all else may be left out:
-        what is needed to take it down, in a fraction of the time of `observe`."""
+        """Which qubes of the chain are there, what each is wired to and which services run; all
+        else may be left out: what can be told in a fraction of the time of `observe`."""
 
     def check_rules(self, text: str) -> str:
         """Load a rule text where it can do no harm; the canonical listing of what it became."""

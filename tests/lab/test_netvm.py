@@ -164,15 +164,18 @@ def test_a_dead_vpn_behind_the_switch_leaves_the_chain_closed_not_leaking(
     netchain: Netchain, two: str
 ) -> None:
     """Its handshake is young enough, so that all rules are switched before anybody notices."""
-    netchain.in_network("lab:isp", "ip", "route", "add", "blackhole", "198.19.8.1/32")
+    drop = "add chain inet silent f { type filter hook forward priority 0; }"
+    netchain.in_network("lab:isp", "nft", "add table inet silent")
     try:
+        netchain.in_network("lab:isp", "nft", drop)
+        netchain.in_network("lab:isp", "nft", "add rule inet silent f ip daddr 198.19.8.1 drop")
         done = netchain("netvm", f"{two}:sys-whonix", "sys-vpn-b", "--timeout", "3")
         assert done.returncode == 3
         assert done.stderr.endswith("It is switched, and proved closed: every rule holds.\n")
         assert netchain("plan", two, "--exit-code").returncode == 0
         assert page(netchain, two) == ""
     finally:
-        netchain.in_network("lab:isp", "ip", "route", "del", "blackhole", "198.19.8.1/32")
+        netchain.in_network("lab:isp", "nft", "delete table inet silent")
 
 
 def test_a_chain_that_is_down_remembers(netchain: Netchain, two: str) -> None:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from netchain import paths
 from netchain.backends.base import Completed, Service, Tunnel, Uids, User
@@ -54,8 +55,7 @@ class NetnsBackend(Switching):
             if node not in rules:
                 continue  # it ended meanwhile
             name, has = QubeName(node.partition(":")[2]), Loaded(*rules[node])
-            services = {n: s["version"] if s["running"] else "" for n, s in
-                        state["services"].items()}  # fmt: skip
+            services = _services(state)
             if services.get(SERVICE) and _tunnel_changed(chain, name, networks.get(node)):
                 services[SERVICE] = _CHANGED
             uplink = used_uplink(state["uplinks"])
@@ -76,11 +76,12 @@ class NetnsBackend(Switching):
     def living(self, chain: Chain) -> Observed:
         """Their links by their labels, whatever became of those; all count as open."""
         found = self.keeper.ask("observe", prefix=f"{chain.name}:")["nodes"]
-        links = {n: wiring.read_label(used_label(s["uplinks"]))[0] for n, s in found.items()}
-        return Observed(
-            {QubeName(node.partition(":")[2]): ObservedQube(False, link=link)
-             for node, link in links.items()}
-        )  # fmt: skip
+        qubes = {}
+        for node, state in found.items():
+            link, _ = wiring.read_label(used_label(state["uplinks"]))
+            have = ObservedQube(blocked=False, link=link, services=_services(state))
+            qubes[QubeName(node.partition(":")[2])] = have
+        return Observed(qubes)
 
     @cached_property
     def _blocked_digest(self) -> str:
@@ -271,6 +272,11 @@ def _tunnel_changed(chain: Chain, name: QubeName, own: Network | None) -> bool:
         return False
     spec = Tunnel(TUNNEL, vpn.settings.addresses, vpn.settings.mtu)
     return bool(compare.tunnel_differs(spec, own or compare.NOTHING))
+
+
+def _services(state: Mapping[str, Any]) -> dict[str, str]:
+    """The version of each service; "" for one that does not run, or is not set up yet."""
+    return {n: s["version"] if s["running"] else "" for n, s in state["services"].items()}
 
 
 def _refused(words: str) -> NetchainError:
