@@ -231,19 +231,11 @@ def _as_seen_on(chain: Chain, link: Link, pattern: FlowPattern) -> FlowPattern |
 
 
 def _outer_address(chain: Chain, link: Link, version: int) -> Address | None:
-    """What a chain's packets come from on an uplink or in a tunnel."""
+    """What a chain's packets come from in a tunnel, or on the uplink."""
     if link.tunnel:
-        return _tunnel_address(chain, link, version)
-    return _uplink_address(chain, version)
-
-
-def _tunnel_address(chain: Chain, link: Link, version: int) -> Address | None:
-    vpn = chain[link.client].vpn
-    addresses = vpn.settings.addresses if vpn is not None and vpn.settings is not None else ()
-    return next((address for address in addresses if address.version == version), None)
-
-
-def _uplink_address(chain: Chain, version: int) -> Address | None:
+        vpn = chain[link.client].vpn
+        addresses = vpn.settings.addresses if vpn is not None and vpn.settings is not None else ()
+        return next((address for address in addresses if address.version == version), None)
     if chain.wan is None:
         return None
     return chain.wan.address4 if version == 4 else chain.wan.address6
