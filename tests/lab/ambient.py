@@ -92,12 +92,12 @@ def _leaks(chain: Chain, heard: dict[str, list[Captured]]) -> dict[tuple[str, by
     timeline = Timeline()
     timeline.change(0, 0, {qube.name: QubeState.READY for qube in chain.qubes})
     there = {link.name: link for link in (*links(chain), *tunnels(chain))}
-    frames = {name: _foreign(chain, there[name], heard[name]) for name in heard if name in there}
+    frames = {name: foreign(chain, there[name], heard[name]) for name in heard if name in there}
     verdicts = judge(chain, timeline, frames)
     return {(v.link, leak.frame): str(leak) for v in verdicts for leak in v.leaks}
 
 
-def _foreign(chain: Chain, link: Link, frames: list[Captured]) -> list[Captured]:
+def foreign(chain: Chain, link: Link, frames: list[Captured]) -> list[Captured]:
     """Without what `up` injects there."""
     if link.tunnel:
         return [c for c in frames if c.frame[12:20] != _TUNNEL_CANARY]

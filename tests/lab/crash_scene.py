@@ -1,0 +1,204 @@
+"""A chain under a flood from every qube, heard on every link, whatever is killed meanwhile.
+
+Sockets of this process hold the namespaces of qubes that are removed, and of a whole site whose
+keeper is dead: the worst case, for what a namespace forwards goes on then.
+
+How states are told: each request passes the proxy, which notes when it was handed on and when the
+keeper answered, also to a client that is dead by then. A qube counts as open from the request that
+opens it to the answer that closes it, as `Timeline` has it. An opening without an answer (the
+keeper died over it) counts as none from then on. After each blow the kernel is asked which qubes
+are closed, and one that is open although nothing opened it fails the trial.
+
+Not covered: packets that sys-net itself sends past its own rules (nothing may hold them: it has the
+uplink), links in the moments between their making and their first hearing (the request is answered
+only when they are heard).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Lock
+
+from ambient import foreign
+from commands import Netchain
+from crash_flood import Stacks, await_tried, frames
+from crash_proxy import Message, Proxy
+from crash_watch import Run, changed, write_frames
+
+from leaktests.engine.flood import Flood
+from leaktests.engine.shot import Markers
+from netchain import apply
+from netchain.backends.netns.backend import NetnsBackend
+from netchain.backends.netns.client import KeeperClient
+from netchain.commands import common
+from netchain.console import Console
+from netchain.errors import NetchainError
+from netchain.lab.internet import ROUTER
+from netchain.lab.lab import SITE
+from netchain.model.addressing import UPLINK
+from netchain.model.allowed import OPEN, Link, links, tunnels
+from netchain.model.chain import Chain, QubeState
+from netchain.model.names import QubeName
+from netchain.prove import sweep_frames
+from netchain.site import Site
+from netchain.wire.judge import judge
+
+_WAIT_S = 30.0
+
+
+class Scene:
+    """The chain `target`, which is up; `hold` it in a context."""
+
+    def __init__(self, netchain: Netchain, target: str, chain: Chain, site: Site) -> None:
+        self.netchain, self.target, self.chain, self.site = netchain, target, chain, site
+        self._hearing = KeeperClient(SITE)  # the hooks' own: they run in other threads
+        site.sensor.backend = NetnsBackend(self._hearing, ROUTER)
+        self._every = {link.name: link for link in (*links(chain), *tunnels(chain))}
+        self._shots = frames(chain, Markers(time.time_ns()))
+        self.known: dict[str, set[bytes]] = {name: set() for name in self._every}
+        for shot in self._shots:
+            self.known[shot.place.link.name].add(shot.frame)
+        self._frames = netchain.state / "crash.frames"
+        write_frames(self._frames, self.known)
+        self._asked: dict[int, int] = {}
+        self._noting = Lock()
+        self.run: Run | None = None
+        now = time.time_ns()
+        site.timeline.change(now, now, {qube.name: QubeState.READY for qube in chain.qubes})
+        for link in self._every.values():
+            site.sensor.arm(chain, link)
+        self.stacks = Stacks(self._hearing, chain)
+        for qube in chain.qubes:
+            self.stacks.add(qube.name)
+        self._proxy = Proxy(site.sensor.backend.keeper.directory, self)
+
+    def close(self) -> None:
+        self.stacks.close()
+        self._proxy.close()
+        self._hearing.close()
+
+    @contextmanager
+    def flooded(self) -> Iterator[Flood]:
+        with Flood(self.site.sensor, self._shots) as flood:
+            self.flood = flood
+            yield flood
+
+    def start(self, run: Run) -> Run:
+        """Start a command whose requests are watched."""
+        self.run = run
+        run.begin(self.netchain.environment, self._frames)
+        return run
+
+    def command(self, *words: str) -> Run:
+        """Run a command to its end; its exit code must be 0 or AssertionError says what it said."""
+        run = self.start(Run((words[0], self.target, *words[1:]), self.netchain.state / "said"))
+        status = run.wait()
+        assert status == 0, run.said.read_text()
+        return run
+
+    def before(self, message: Message) -> Message:
+        if self.run is not None:
+            message = self.run.before(message)
+        self._asked[id(message)] = time.time_ns()
+        return message
+
+    def asked(self, message: Message) -> None:
+        if self.run is not None:
+            self.run.asked(message)
+
+    def after(self, message: Message, answer: Message | None) -> None:
+        """Note what became of the chain, and hear what is new before anybody goes on."""
+        since = self._asked.pop(id(message))
+        states = changed(message, self.chain.name)
+        with self._noting:
+            before = {name: self.site.timeline.now[name] for name in states}
+            if states:
+                self.site.timeline.change(since, time.time_ns(), states)
+            if states and (answer is None or "error" in answer):
+                now = time.time_ns()
+                self.site.timeline.change(now, now, before)
+        if answer is not None and "error" not in answer:
+            self._hear(message)
+
+    def _hear(self, message: Message) -> None:
+        match message["do"]:
+            case "create":
+                self.stacks.add(message["node"].partition(":")[2])
+            case "wire":
+                client = next(e["node"] for e in message["ends"] if e["name"] == UPLINK)
+                name = QubeName(client.partition(":")[2])
+                self._arm(Link(name, self.chain[name].netvm))
+            case "tunnel":
+                self._arm(Link(QubeName(message["node"].partition(":")[2]), None, tunnel=True))
+
+    def _arm(self, link: Link) -> None:
+        """Hear the new link of that name; the one before is gone, and let go now."""
+        self.site.sensor.disarm(link)
+        self.site.sensor.arm(self.chain, link)
+
+    def opened(self) -> list[str]:
+        """Qubes that are open although nothing opened them; what is closed is noted as such."""
+        seen = self.site.backend.observe(self.chain).qubes
+        with self._noting:
+            now = self.site.timeline.now
+            closed = {name: QubeState.BLOCKED for name in now
+                      if name not in seen or seen[name].blocked}  # fmt: skip
+            moment = time.time_ns()
+            self.site.timeline.change(moment, moment, closed)
+        return [n for n, have in seen.items() if not have.blocked and now[n] not in OPEN]
+
+    def heard_after(self) -> tuple[int, list[str]]:
+        """Let the flood go on: how many of its packets were heard on their own links from now on,
+        and why this is no proof, if it is none."""
+        sensor, tap = self.site.sensor, self.site.sensor.tap
+        mark, tried = tap.mark(), self.stacks.tried()
+        alive = [name for name in self._every if name in tap.injectors and name not in tap.dead]
+        flooded = [name for name in alive if self.known[name]]
+        if not flooded:
+            return 0, ["no link is there yet that a flood could come over"]
+        doubts = [] if self.flood.wait(2 * self.flood.round, _WAIT_S) else ["the flood stopped"]
+        missing = [f"nothing of the flood was heard on {n}" for n in flooded if not any(
+            one.frame in self.known[n] for one in tap.frames(n, mark))]  # fmt: skip
+        if tried and not await_tried(self.stacks, _WAIT_S):
+            doubts.append("a qube's own stack sends nothing")
+        deaf = set(sensor.deaf()) & set(alive) - set(tap.dead)
+        doubts += missing + [f"the tap on {name} did not hear its canary" for name in sorted(deaf)]
+        count = sum(one.frame in self.known[n] for n in flooded for one in tap.frames(n, mark))
+        return count, doubts
+
+    def judged(self) -> tuple[list[str], list[str]]:
+        """All that was heard so far outside `allowed()`, and what keeps the rest from a proof."""
+        sensor = self.site.sensor
+        sensor.settle()
+        sensor.settle()
+        heard, injected = sensor.take()
+        there = {n: self._every[n] for n in heard}
+        ours = {n: {*injected.get(n, ()), *self.known[n]} for n in heard}
+        rest = {n: foreign(self.chain, there[n], found) for n, found in heard.items()}
+        verdicts = judge(self.chain, self.site.timeline, rest, ours)
+        doubts = [f"{n} frames of {link} were lost" for link, n in sensor.tap.drops().items() if n]
+        doubts += [f"the tap failed: {sensor.tap.failed}"] if sensor.tap.failed else []
+        doubts += ["the clock was set"] if sensor.clock_was_set() else []
+        doubts += [f"the flood failed: {self.flood.failed}"] if self.flood.failed else []
+        self.stacks.forget_old()
+        return [str(leak) for verdict in verdicts for leak in verdict.leaks], doubts
+
+    def differs(self) -> list[str]:
+        """What `up` would change."""
+        return [str(step) for step in apply.plan(self.chain, self.site)]
+
+
+@contextmanager
+def scene(netchain: Netchain, target: str) -> Iterator[Scene]:
+    """The chain brought up and flooded from within; it stays as the trials leave it."""
+    done = netchain("up", target)
+    assert done.returncode == 0, done.stderr
+    with common.site(common.find(target), Console(quiet=True)) as (chain, site):
+        found = Scene(netchain, target, chain, site)
+        try:
+            yield found
+        finally:
+            with suppress(NetchainError):
+                found.close()
