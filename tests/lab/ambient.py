@@ -99,8 +99,13 @@ def _leaks(chain: Chain, heard: dict[str, list[Captured]]) -> dict[tuple[str, by
 
 def foreign(chain: Chain, link: Link, frames: list[Captured]) -> list[Captured]:
     """Without what `up` injects there."""
-    if link.tunnel:
-        return [c for c in frames if c.frame[12:20] != _TUNNEL_CANARY]
-    ours = set(sweep_frames(chain, link)) if link.netvm is not None else set()
-    canary = build.CANARY_ETHERTYPE.to_bytes(2)
-    return [c for c in frames if c.frame not in ours and c.frame[12:14] != canary]
+    swept = link.netvm is not None and not link.tunnel
+    ours = set(sweep_frames(chain, link)) if swept else set()
+    return [c for c in frames if c.frame not in ours and not is_canary(c)]
+
+
+def is_canary(captured: Captured) -> bool:
+    """Whether it is somebody's canary, which no qube passes on."""
+    if captured.link.endswith("--tunnel"):
+        return captured.frame[12:20] == _TUNNEL_CANARY
+    return captured.frame[12:14] == build.CANARY_ETHERTYPE.to_bytes(2)

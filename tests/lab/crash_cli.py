@@ -1,7 +1,8 @@
 """The command line, for once told which frames a flood sends past the qubes' rules.
 
 `crash_cli.py FRAMES WORD...`: what is in the file FRAMES (JSON: link to frames in hexadecimal) is
-no finding of the proof's on that very link. On any other link it is one, as always.
+no finding of the proof's on that very link. On any other link it is one, as always. Canaries are
+none either: the harness sends its own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import json
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+
+from ambient import is_canary
 
 from netchain import cli, prove
 from netchain.model.chain import Chain
@@ -27,7 +30,8 @@ def main() -> None:
         injected: Mapping[str, Collection[bytes]],
     ) -> list[LinkVerdict]:  # fmt: skip
         ours = {k: {*injected.get(k, ()), *known.get(k, ())} for k in captured}
-        return judge(chain, timeline, captured, ours)
+        rest = {k: [c for c in found if not is_canary(c)] for k, found in captured.items()}
+        return judge(chain, timeline, rest, ours)
 
     prove.judge = knowing
     cli.main()

@@ -113,6 +113,8 @@ def _disconnect(sock: socket.socket) -> None:
 
 
 def _packets(chain: Chain, name: str) -> Iterator[tuple[Address, bytes]]:
+    """What no rule may let out; what a workstation may say to its Tor gateway is left out: names
+    that are none end tor 0.4.9 (SIGSEGV in libevent's evdns), and then nothing converges."""
     vpns = [qube.vpn for qube in chain.qubes if qube.vpn is not None and qube.vpn.settings]
     ends = [vpn.settings.endpoint.address for vpn in vpns if vpn.settings is not None]
     others = [find(chain, qube.name) for qube in chain.qubes for find in (address4, address6)
@@ -121,9 +123,9 @@ def _packets(chain: Chain, name: str) -> Iterator[tuple[Address, bytes]]:
     for to in (*NOWHERE, *ends, *others):
         for source in (own[to.version], FORGED[to.version]):
             yield to, build.ping(source, to, b"a crash.")
-            yield to, build.udp(source, to, 45000, 53, b"a crash.")
             yield to, build.udp(source, to, 45000, 51820, b"a crash.")
-            if name not in {q.name for q in chain.with_role(Role.WORKSTATION)}:
+            if chain[name].role is not Role.WORKSTATION:
+                yield to, build.udp(source, to, 45000, 53, b"a crash.")
                 yield to, build.tcp_syn(source, to, 45000, 443)
 
 

@@ -45,17 +45,22 @@ class Proxy:
         self._path.rename(self._keeper)
         self._listening = socket.socket(socket.AF_UNIX)
         self._listening.bind(str(self._path))
-        self._inode = self._path.stat().st_ino
+        self._closed = False
         self._listening.listen(16)
         Thread(target=self._accept, name="proxy", daemon=True).start()
 
-    def close(self) -> None:
-        """Give the socket back, if the keeper that it belongs to is still the one."""
+    def close(self, *, keeper_lives: bool = True) -> None:
+        """Give the socket back, or with a dead keeper leave none; nothing the second time."""
+        if self._closed:
+            return
+        self._closed = True
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
-        if self._path.exists() and self._path.stat().st_ino == self._inode:
+        if keeper_lives:
             self._keeper.rename(self._path)
-        self._keeper.unlink(missing_ok=True)
+        else:
+            self._path.unlink()
+            self._keeper.unlink()
 
     def _accept(self) -> None:
         while True:

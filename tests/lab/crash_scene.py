@@ -16,16 +16,19 @@ only when they are heard).
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
 
 from ambient import foreign
-from commands import Netchain
+from commands import Netchain, until
 from crash_flood import Stacks, await_tried, frames
 from crash_proxy import Message, Proxy
 from crash_watch import Run, changed, write_frames
+from machine import alive, descendants
 
 from leaktests.engine.flood import Flood
 from leaktests.engine.shot import Markers
@@ -41,11 +44,11 @@ from netchain.model.addressing import UPLINK
 from netchain.model.allowed import OPEN, Link, links, tunnels
 from netchain.model.chain import Chain, QubeState
 from netchain.model.names import QubeName
-from netchain.prove import sweep_frames
 from netchain.site import Site
 from netchain.wire.judge import judge
 
 _WAIT_S = 30.0
+NO_LINK = "no link is there that a flood could come over"
 
 
 class Scene:
@@ -60,11 +63,13 @@ class Scene:
         self.known: dict[str, set[bytes]] = {name: set() for name in self._every}
         for shot in self._shots:
             self.known[shot.place.link.name].add(shot.frame)
-        self._frames = netchain.state / "crash.frames"
-        write_frames(self._frames, self.known)
+        self.frames = netchain.state / "crash.frames"
+        write_frames(self.frames, self.known)
         self._asked: dict[int, int] = {}
         self._noting = Lock()
         self.run: Run | None = None
+        self.effects: dict[str, list[str]] = {}
+        """Of each verb that was run to its end."""
         now = time.time_ns()
         site.timeline.change(now, now, {qube.name: QubeState.READY for qube in chain.qubes})
         for link in self._every.values():
@@ -88,7 +93,7 @@ class Scene:
     def start(self, run: Run) -> Run:
         """Start a command whose requests are watched."""
         self.run = run
-        run.begin(self.netchain.environment, self._frames)
+        run.begin(self.netchain.environment, self.frames)
         return run
 
     def command(self, *words: str) -> Run:
@@ -97,6 +102,13 @@ class Scene:
         status = run.wait()
         assert status == 0, run.said.read_text()
         return run
+
+    def kill_keeper(self) -> None:
+        """SIGKILL to the site's PID 1; the kernel ends all the rest."""
+        pids = descendants(self.netchain.keeper())
+        os.kill(self.netchain.keeper(), signal.SIGKILL)
+        assert until(lambda: not alive(pids), _WAIT_S)
+        self._proxy.close(keeper_lives=False)
 
     def before(self, message: Message) -> Message:
         if self.run is not None:
@@ -157,7 +169,7 @@ class Scene:
         alive = [name for name in self._every if name in tap.injectors and name not in tap.dead]
         flooded = [name for name in alive if self.known[name]]
         if not flooded:
-            return 0, ["no link is there yet that a flood could come over"]
+            return 0, [NO_LINK]
         doubts = [] if self.flood.wait(2 * self.flood.round, _WAIT_S) else ["the flood stopped"]
         missing = [f"nothing of the flood was heard on {n}" for n in flooded if not any(
             one.frame in self.known[n] for one in tap.frames(n, mark))]  # fmt: skip

@@ -1,30 +1,55 @@
-"""Trials: netchain is brought to a point, something is killed there, and the chain converges."""
+"""Trials: netchain is brought to a point, something is killed there, and the chain converges.
+
+What cannot count: kills at which no qube has a netvm yet (the first effects of `up`, the last of
+`down`): there is no link that a flood could come over. They are tried all the same.
+"""
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+from commands import Netchain
 from crash_proxy import Message
-from crash_scene import Scene
-from crash_watch import Point, Run
+from crash_scene import NO_LINK, Scene, scene
+from crash_watch import ASKED, BEFORE, Point, Run
+
+from netchain.model.addressing import UPLINK
+from netchain.model.chain import Role
 
 Blow = Callable[[Run, Message], Message | None]
 
 
+def nothing(_: Scene) -> None:
+    """The chain is left as it is."""
+
+
+def drift(scene: Scene) -> None:
+    """A rule too many in sys-net, and a firewall's link that says it was wired otherwise: `up` then
+    blocks what is open, stops programs, and takes a link away."""
+    chain, backend = scene.chain, scene.site.backend
+    firewall = chain.with_role(Role.FIREWALL)[0].name
+    label = {"do": "link", "dev": UPLINK, "alias": "uplink wan0 otherwise"}
+    rule = "add rule inet netchain forward counter drop\n"
+    backend.load_rules(chain, chain.with_role(Role.NET)[0].name, rule)
+    backend.keeper.ask("configure", node=f"{chain.name}:{firewall}", changes=[label])
+
+
 @dataclass(frozen=True)
 class Verb:
-    """A command that changes a chain: its words, and those that bring it to where it begins."""
+    """A command that changes a chain: its words (the chain comes second), those that bring the
+    chain to where it begins, and what is done to it there."""
 
     name: str
     words: tuple[str, ...]
     ready: tuple[str, ...]
+    spoil: Callable[[Scene], None] = nothing
 
 
 VERBS = (
     Verb("up", ("up",), ("down",)),
+    Verb("mend", ("up",), ("up",), drift),
     Verb("down", ("down",), ("up",)),
 )
 """One line a verb."""
@@ -40,6 +65,14 @@ class Kill:
     outside: list[str]
     converged: bool
     why: str = ""
+    status: int | None = None
+    """Exit code of the command that was struck; -9 when it was killed."""
+    said: str = ""
+
+    @property
+    def cannot_count(self) -> bool:
+        """There was no link for a flood, and that is all that is wrong."""
+        return self.doubts == [NO_LINK]
 
     def __str__(self) -> str:
         words = [f"{self.what}: {self.flood} flood packets afterwards"]
@@ -55,38 +88,74 @@ def kill_cli(run: Run, _: Message) -> None:
 
 
 def points(scene: Scene, verb: Verb) -> list[tuple[Point, str]]:
-    """Every instant at which the verb can be struck, and what it does there."""
-    scene.command(*verb.ready)
-    run = scene.command(*verb.words)
-    numbers = range(1, len(run.effects) + 1)
-    return [(Point(n, when), run.effects[n - 1]) for n in numbers for when in ("before", "asked")]
+    """Every instant at which the verb can be struck, and what it does there; found out once."""
+    if verb.name not in scene.effects:
+        _ready(scene, verb)
+        scene.effects[verb.name] = scene.command(*verb.words).effects
+    told = list(enumerate(scene.effects[verb.name], 1))
+    return [(Point(n, when), effect) for n, effect in told for when in (BEFORE, ASKED)]
 
 
-def strike(scene: Scene, verb: Verb, at: Point, blow: Blow = kill_cli, by: str = "CLI") -> Kill:
-    """Bring the chain to where the verb begins, strike at that point, look, and bring it up."""
+def strike(
+    scene: Scene, verb: Verb, at: Point | None = None, blow: Blow = kill_cli, by: str = "CLI",
+    prefix: tuple[str, ...] = (), more: tuple[str, ...] = (),
+    around: AbstractContextManager[None] | None = None,
+) -> Kill:  # fmt: skip
+    """Bring the chain to where the verb begins, strike at that point (or let it fail by itself),
+    look, and bring it up. `around` lasts as long as the command."""
     with scene.flooded():
-        scene.command(*verb.ready)
-        run = Run((*verb.words[:1], scene.target, *verb.words[1:]), scene.netchain.state / "said")
+        _ready(scene, verb)
+        run = _run(scene, verb, prefix, more)
         run.at, run.blow = at, blow
-        scene.start(run).wait()
-        what = f"{verb.name}, {by} {at} ({run.struck or 'not reached'})"
+        with around or nullcontext():
+            status = scene.start(run).wait()
+        doubts = ["the point was not reached"] if at and not run.struck else []
+        what = f"{verb.name}, {by} {at or ''} ({run.struck or 'by itself'})"
+        opened = [f"{name} is open, and nothing opened it" for name in scene.opened()]
+        count, more_doubts = scene.heard_after()
+        converged, why = converges(scene)
+        scene.flood.stop()
+        outside, still = scene.judged()
+    doubts += [*more_doubts, *still]
+    said = run.said_at_end
+    return Kill(what, count, doubts, [*opened, *outside], converged, why, status, said)
+
+
+def strike_keeper(netchain: Netchain, target: str, verb: Verb, at: Point) -> Kill:
+    """The same with the keeper, and with it every process of the site. What this process holds of
+    the site stays under the flood until the lab and another chain are up."""
+    with scene(netchain, target) as one, one.flooded():
+        _ready(one, verb)
+        run = _run(one, verb)
+        run.at, run.blow = at, lambda _run, _message: one.kill_keeper()
+        status = one.start(run).wait()
         doubts = [] if run.struck else ["the point was not reached"]
-        return _look(scene, what, doubts)
+        count, more_doubts = one.heard_after()
+        again = [netchain("lab", "up"), netchain("up", target), netchain("plan", target)]
+        why = "; ".join(done.stderr for done in again if done.returncode)
+        converged = not why and "no changes" in again[-1].stdout
+        one.flood.stop()
+        outside, still = one.judged()
+    what = f"{verb.name}, keeper {at} ({run.struck})"
+    doubts += [*more_doubts, *still]
+    said = run.said_at_end
+    return Kill(what, count, doubts, outside, converged, why or again[-1].stdout, status, said)
 
 
-def _look(scene: Scene, what: str, doubts: list[str]) -> Kill:
-    opened = [f"{name} is open, and nothing opened it" for name in scene.opened()]
-    count, more = scene.heard_after()
-    converged, why = converges(scene)
-    scene.flood.stop()
-    outside, still = scene.judged()
-    return Kill(what, count, [*doubts, *more, *still], [*opened, *outside], converged, why)
+def _ready(scene: Scene, verb: Verb) -> None:
+    scene.command(*verb.ready)
+    verb.spoil(scene)
+
+
+def _run(scene: Scene, verb: Verb, prefix: tuple[str, ...] = (), more: tuple[str, ...] = ()) -> Run:
+    words = (verb.words[0], scene.target, *verb.words[1:], *more)
+    return Run(words, scene.netchain.state / "said", prefix=prefix)
 
 
 def converges(scene: Scene) -> tuple[bool, str]:
     """Whether the next `up` brings the chain up, proved, and leaves nothing to do."""
     try:
-        scene.command("up")
+        scene.command("up", "--wait")
     except AssertionError as error:
         return False, str(error)
     left = scene.differs()
@@ -95,23 +164,21 @@ def converges(scene: Scene) -> tuple[bool, str]:
 
 @dataclass
 class Summary:
-    """Over many kills."""
+    """Over many kills. `kills` are those that counted; `cannot_count` had no link to flood."""
 
-    kills: int = 0
-    tried: int = 0
-    flood_after_kill_min: int = 0
-    outside_allowed: int = 0
-    converged: int = 0
+    kills: int
+    flood_after_kill_min: int
+    outside_allowed: int
+    converged: int
+    tried: int
+    cannot_count: int
 
     @classmethod
     def of(cls, found: Iterable[Kill]) -> Summary:
         every = list(found)
         counting = [kill for kill in every if not kill.doubts]
         return cls(
-            len(counting), len(every), min((kill.flood for kill in counting), default=0),
+            len(counting), min((kill.flood for kill in counting), default=0),
             sum(len(kill.outside) for kill in every), sum(kill.converged for kill in every),
+            len(every), sum(kill.cannot_count for kill in every),
         )  # fmt: skip
-
-
-def end(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)

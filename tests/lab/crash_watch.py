@@ -47,7 +47,10 @@ class Run:
     at: Point | None = None
     blow: Callable[[Run, Message], Message | None] | None = None
     """Strikes; what it returns is asked in the place of the request. None: nobody asks."""
+    prefix: tuple[str, ...] = ()
+    """Words before the whole command line: unshare(1), say."""
     process: subprocess.Popen[bytes] | None = None
+    said_at_end: str = ""
     effects: list[str] = field(default_factory=list)
     struck: str = ""
     _steps: int = 0
@@ -58,13 +61,15 @@ class Run:
         shim = Path(__file__).with_name("crash_cli.py")
         with self.said.open("wb") as said:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", str(shim), str(frames), *self.words], env=environment,
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said,
+                [*self.prefix, sys.executable, str(shim), str(frames), *self.words],
+                env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said,
             )  # fmt: skip
 
     def wait(self, seconds: float = 150) -> int:
         assert self.process is not None
-        return self.process.wait(seconds)
+        status = self.process.wait(seconds)
+        self.said_at_end = self.said.read_text(errors="replace")
+        return status
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""

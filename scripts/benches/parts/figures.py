@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 Goals = Mapping[str, tuple[str, Any]]
-"""Of a figure: how it must compare ("<=", ">=" or "=="), and with what."""
+"""Of a figure: how it must compare ("<=", ">=", ">" or "=="), and with what."""
 
-_COMPARE = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}
+_COMPARE = {"<=": operator.le, ">=": operator.ge, ">": operator.gt, "==": operator.eq}
 
 
 def parser(doc: str) -> argparse.ArgumentParser:
