@@ -15,9 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path.append(str(HERE / "parts"))
-sys.path.append(str(HERE.parents[1] / "tests" / "lab"))
+sys.path.append(str(Path(__file__).parent / "parts"))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests" / "lab"))
 
 import figures
 from commands import CHAIN, Netchain

@@ -113,7 +113,7 @@ class Second:
     """Another netchain comes while the first one is in the middle of its work."""
 
     def __init__(self, scene: Scene, *words: str, kill_first: bool = False) -> None:
-        self._scene, self._words, self._kill_first = scene, words, kill_first
+        self._scene, self._words, self._kill_first = scene, scene.words(*words), kill_first
         self.status: int | None = None
         self.said = ""
         self._process: subprocess.Popen[str] | None = None
@@ -121,8 +121,7 @@ class Second:
     def __call__(self, run: Run, message: Message) -> Message | None:
         shim = Path(__file__).with_name("crash_cli.py")
         self._process = subprocess.Popen(
-            [sys.executable, str(shim), str(self._scene.frames), self._words[0],
-             self._scene.target, *self._words[1:]],
+            [sys.executable, str(shim), str(self._scene.frames), *self._words],
             env=self._scene.netchain.environment, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip

@@ -96,9 +96,13 @@ class Scene:
         run.begin(self.netchain.environment, self.frames)
         return run
 
+    def words(self, *words: str) -> tuple[str, ...]:
+        """With the chain's name in the place of CHAIN."""
+        return tuple(word.replace("CHAIN", self.target) for word in words)
+
     def command(self, *words: str) -> Run:
         """Run a command to its end; its exit code must be 0 or AssertionError says what it said."""
-        run = self.start(Run((words[0], self.target, *words[1:]), self.netchain.state / "said"))
+        run = self.start(Run(self.words(*words), self.netchain.state / "said"))
         status = run.wait()
         assert status == 0, run.said.read_text()
         return run

@@ -38,8 +38,8 @@ def drift(scene: Scene) -> None:
 
 @dataclass(frozen=True)
 class Verb:
-    """A command that changes a chain: its words (the chain comes second), those that bring the
-    chain to where it begins, and what is done to it there."""
+    """A command that changes a chain: its words, those that bring the chain to where it begins, and
+    what is done to it there. `CHAIN` in a word stands for the chain's name."""
 
     name: str
     words: tuple[str, ...]
@@ -48,9 +48,9 @@ class Verb:
 
 
 VERBS = (
-    Verb("up", ("up",), ("down",)),
-    Verb("mend", ("up",), ("up",), drift),
-    Verb("down", ("down",), ("up",)),
+    Verb("up", ("up", "CHAIN"), ("down", "CHAIN")),
+    Verb("mend", ("up", "CHAIN"), ("up", "CHAIN"), drift),
+    Verb("down", ("down", "CHAIN"), ("up", "CHAIN")),
 )
 """One line a verb."""
 
@@ -148,14 +148,13 @@ def _ready(scene: Scene, verb: Verb) -> None:
 
 
 def _run(scene: Scene, verb: Verb, prefix: tuple[str, ...] = (), more: tuple[str, ...] = ()) -> Run:
-    words = (verb.words[0], scene.target, *verb.words[1:], *more)
-    return Run(words, scene.netchain.state / "said", prefix=prefix)
+    return Run(scene.words(*verb.words, *more), scene.netchain.state / "said", prefix=prefix)
 
 
 def converges(scene: Scene) -> tuple[bool, str]:
     """Whether the next `up` brings the chain up, proved, and leaves nothing to do."""
     try:
-        scene.command("up", "--wait")
+        scene.command("up", "CHAIN", "--wait")
     except AssertionError as error:
         return False, str(error)
     left = scene.differs()

@@ -119,7 +119,7 @@ def without_firewall(scene: Scene) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small tmpfs")
 def test_the_disk_can_be_full(flooded: Scene) -> None:
     """When a qube has to be made anew in the middle of a chain."""
-    verb = Verb("up", ("up",), ("up",), without_firewall)
+    verb = Verb("up", ("up", "CHAIN"), ("up", "CHAIN"), without_firewall)
     prefix = full_disk(flooded.netchain.state / "chains", 0)
     kill = strike(flooded, verb, by="disk full", prefix=prefix)
     holds(kill)
@@ -136,14 +136,14 @@ def test_the_vpn_can_be_down(flooded: Scene) -> None:
 def test_two_commands_at_once(flooded: Scene) -> None:
     """One lock: the second says who holds it, or waits; also for one that is killed."""
     point = at(flooded, MEND, "~ unblock")
-    told = Second(flooded, "up")
+    told = Second(flooded, "up", "CHAIN")
     holds(strike(flooded, MEND, point, told, "a second one"))
     assert told.status == 1 and "is being changed by process" in told.said
-    waits = Second(flooded, "up", "--wait")
+    waits = Second(flooded, "up", "CHAIN", "--wait")
     holds(strike(flooded, MEND, point, waits, "a second one that waits"))
     waits.finish()
     assert waits.status == 0, waits.said
-    heir = Second(flooded, "up", "--wait", kill_first=True)
+    heir = Second(flooded, "up", "CHAIN", "--wait", kill_first=True)
     holds(strike(flooded, MEND, point, heir, "killed while a second one waits"))
     assert heir.status == 0, heir.said
 
@@ -158,9 +158,9 @@ def test_the_machine_can_be_suspended(flooded: Scene) -> None:
 def opens(scene: Scene, role: Role) -> Blow:
     """The control's blow: whoever kills the command has opened a qube before."""
 
-    def blow(run: Run, message: Message) -> Message | None:
+    def blow(run: Run, message: Message) -> None:
         scene.site.backend.load_rules(scene.chain, scene.chain.with_role(role)[0].name, OPEN)
-        return kill_cli(run, message)
+        kill_cli(run, message)
 
     return blow
 
@@ -180,9 +180,9 @@ def test_an_opened_qube_is_seen(flooded: Scene, role: Role, link: str) -> None:
 def test_a_flood_that_is_not_heard_counts_for_nothing(flooded: Scene) -> None:
     """The control of the count: the flood is ended at the blow."""
 
-    def blow(run: Run, message: Message) -> Message | None:
+    def blow(run: Run, message: Message) -> None:
         flooded.flood.stop()
-        return kill_cli(run, message)
+        kill_cli(run, message)
 
     kill = strike(flooded, DOWN, Point(1, BEFORE), blow)
     assert "the flood stopped" in kill.doubts and kill.outside == [], str(kill)

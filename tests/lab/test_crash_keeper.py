@@ -1,6 +1,7 @@
 """The keeper is killed in the middle of a command: no packet outside `allowed()`, and after
 `lab up` and `up` a chain that is proved. Its namespaces live on in the sockets of this process,
-under the flood. Not covered: more than one instant in a run (`scripts/bench crash` takes one in each step).
+under the flood. Not covered: more than one instant in a run (`scripts/bench crash` takes one in
+each step).
 """
 
 from __future__ import annotations
