@@ -72,7 +72,7 @@ def _start_vpn(chain: Chain, site: Site, qube: Qube) -> None:
             raise NetchainError(Problem("E072", "wg refused the configuration", str(qube.name)))
         backend.mark_tunnel(chain, qube.name, TUNNEL, version)
         return
-    service = wireguard.userspace_service(vpn.setconf())
+    service = wireguard.userspace_service(vpn.setconf(), vpn.tunnel().mtu)
     backend.start_service(chain, qube.name, replace(service, version=version))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from netchain.model import profile
+from netchain.model import nested, profile
 from netchain.model.chain import Chain, Endpoint, Role, VpnSettings, Wan
 from netchain.resources import data_dir
 
@@ -17,6 +17,12 @@ PROVIDER_A = VpnSettings(
     Endpoint(ip_address("198.18.7.1"), 51820),
     (ip_address("10.64.0.2"), ip_address("fd00:64::2")),
     (ip_address("10.64.0.1"),),
+)
+PROVIDER_B = VpnSettings(
+    "wireguard",
+    Endpoint(ip_address("198.19.8.1"), 51820),
+    (ip_address("10.65.0.2"), ip_address("fd00:65::2")),
+    (ip_address("10.65.0.1"),),
 )
 WAN = Wan(
     "isp0",
@@ -36,8 +42,11 @@ def resolve() -> Callable[[Chain], Chain]:
     """Gives a chain the VPN and the uplink that it has in the lab."""
 
     def resolved(chain: Chain) -> Chain:
-        vpns = {qube.name: PROVIDER_A for qube in chain.with_role(Role.VPN_PROXY)}
-        return chain.resolved(vpns, WAN)
+        vpns = {
+            qube.name: PROVIDER_B if qube.vpn and "provider-b" in qube.vpn.config else PROVIDER_A
+            for qube in chain.with_role(Role.VPN_PROXY)
+        }
+        return chain.resolved(nested.fitted(chain, vpns), WAN)
 
     return resolved
 

@@ -21,6 +21,7 @@ topic = Faults(Role.TOR_GATEWAY)
 _ELSEWHERE = internet.host(internet.PROVIDERS[1])
 _INSIDE = "192.0.2.128/25"
 """Documentation addresses, which the tunnels claim to lead to."""
+_MTU = 1420
 _KINDS = ("gre", "ipip", "sit", "vxlan id 5 dstport 4789", "geneve id 5")
 
 
@@ -60,7 +61,7 @@ def _wireguard(bench: Bench, qube: Qube) -> Iterator[None]:
             command = wireguard.configure(text)
             bench.run(qube, *command.argv, stdin=command.stdin)
         else:
-            backend.start_service(chain, qube.name, wireguard.userspace_service(text))
+            backend.start_service(chain, qube.name, wireguard.userspace_service(text, _MTU))
         bench.wait(lambda: _refused(bench, qube) > refused, "no WireGuard tried to send")
         yield
     finally:

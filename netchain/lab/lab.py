@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from sys import executable
 from zlib import crc32
@@ -23,7 +24,8 @@ from netchain.backends.netns.switching import used_label
 from netchain.errors import Exit, NetchainError, Problem
 from netchain.lab import internet, tornet
 from netchain.lab.provider import Provider
-from netchain.model.chain import Chain, Role, VpnSettings, Wan
+from netchain.model import nested
+from netchain.model.chain import Chain, Role, Wan
 from netchain.model.names import QubeName
 from netchain.nft.library import load_library
 from netchain.vpn import wireguard
@@ -37,6 +39,7 @@ PROGRAMS = {
     "tor": "tor",
     "tor-gencert": "tor",
     "unbound": "unbound",
+    "ip": "iproute2",
     "nsenter": "util-linux",
     "setpriv": "util-linux",
     "unshare": "util-linux",
@@ -63,10 +66,7 @@ _FORWARD = {
 
 
 def require() -> None:
-    """Nothing is started when something is missing; all of it is named at once (exit 5).
-
-    Exit 1 when only the disk is too full.
-    """
+    """All that is missing is named at once (exit 5; 1 when only the disk is too full)."""
     problems = [
         Problem("E033", f"{program} is missing", help=f"apt-get install {package}")
         for program, package in PROGRAMS.items()
@@ -256,7 +256,8 @@ class Lab:
                 problems += error.problems
         if problems:
             raise NetchainError(problems, Exit.USAGE)
-        settings: dict[QubeName, VpnSettings] = {q: vpn.settings for q, vpn in vpns.items()}
+        settings = nested.fitted(chain, {name: vpn.settings for name, vpn in vpns.items()})
+        vpns = {name: replace(vpn, settings=settings[name]) for name, vpn in vpns.items()}
         return chain.resolved(settings, wan), vpns
 
     def _vpn(self, config: str, base: Path, customer: int) -> WireGuard:

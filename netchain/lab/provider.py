@@ -105,4 +105,4 @@ class Provider:
         return _NAT.replace("DNS4", str(internet.host(internet.DNS).address4))
 
     def service(self) -> Service:
-        return wireguard.userspace_service(self.saved_setconf())
+        return wireguard.userspace_service(self.saved_setconf(), self.tunnel().mtu)

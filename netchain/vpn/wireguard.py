@@ -33,6 +33,9 @@ _ENDPOINT = re.compile(r"(\[(?P<v6>[^]]+)]|(?P<v4>[0-9.]+)):(?P<port>[0-9]{1,5})
 SESSION_S = 180
 """A session is dead this many seconds after its handshake (REJECT_AFTER_TIME, WireGuard white
 paper, section 6.1); one that lives makes a new handshake before."""
+_FIT_AND_CONFIGURE = (
+    'wg show "$0" fwmark && ip link set dev "$0" mtu "$1" && exec wg setconf "$0" /dev/stdin'
+)
 _SHOW_HANDSHAKES = ("wg", "show", TUNNEL, "latest-handshakes")
 _SHOW_TRANSFER = ("wg", "show", TUNNEL, "transfer")
 
@@ -64,10 +67,16 @@ def configure(setconf: bytes) -> Command:
     return Command(("wg", "setconf", TUNNEL, "/dev/stdin"), setconf)
 
 
-def userspace_service(setconf: bytes) -> Service:
-    """wireguard-go on the tunnel that the keeper holds, configured after every start."""
+def userspace_service(setconf: bytes, mtu: int) -> Service:
+    """wireguard-go on the tunnel that the keeper holds, configured after every start.
+
+    It gives the tunnel 1420 bytes, whatever that had, before it answers for the first time
+    (tun_linux.go, CreateTUNFromFile). That is put right before it has a peer to send to: a flow
+    that began with the wrong size would keep it.
+    """
     argv = ("wireguard-go", "-f", TUNNEL)
-    return Service(SERVICE, argv, setup=(configure(setconf),), tunnel=TUNNEL,
+    setup = Command(("sh", "-c", _FIT_AND_CONFIGURE, TUNNEL, str(mtu)), setconf)
+    return Service(SERVICE, argv, setup=(setup,), tunnel=TUNNEL,
                    environment={"LOG_LEVEL": "error", "WG_PROCESS_FOREGROUND": "1"})  # fmt: skip
 
 

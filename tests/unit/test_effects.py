@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 import pytest
+from chains import PROFILES
 
 from netchain.backends.netns import shell
 from netchain.backends.netns.backend import NetnsBackend
@@ -27,7 +28,6 @@ from netchain.vpn.secret import Secret
 from netchain.vpn.wireguard import WireGuard
 
 KEY = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
-PROFILES = ("vpn-before-tor", "vpn-only", "tor-only")
 
 
 class Recorder:

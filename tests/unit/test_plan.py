@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from chains import chain
 from hypothesis import given
 from hypothesis import strategies as st
@@ -194,9 +195,12 @@ def test_down_goes_from_the_leaves_to_the_uplink(made: Chain) -> None:
             assert gone.index(qube.name) < gone.index(qube.netvm)
 
 
-def test_the_plan_of_the_shipped_chain(golden: Callable[[str, str], None]) -> None:
-    made = chain("vpn-before-tor")
-    golden("plan/vpn-before-tor.txt", render(plan_up(made, desired_of(made), Observed())))
+@pytest.mark.parametrize(
+    "name", ["vpn-before-tor", "two-vpns-before-tor", "two-providers", "many-workstations"]
+)
+def test_the_plan_of_the_shipped_chain(golden: Callable[[str, str], None], name: str) -> None:
+    made = chain(name)
+    golden(f"plan/{name}.txt", render(plan_up(made, desired_of(made), Observed())))
 
 
 def test_a_plan_of_nothing_says_so() -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from chains import PROFILES
 
 from netchain.errors import NetchainError
 from netchain.model.chain import Chain, Role
@@ -21,7 +22,6 @@ from netchain.resources import data_dir
 
 FILES = sorted((data_dir() / "firewall_rules").glob("*.nft"))
 ROLE_FILES = [path for path in FILES if path.stem != "blocked"]
-PROFILES = ("vpn-before-tor", "tor-only", "vpn-only")
 GOLDEN_NFT = "v1.0.6"
 """Its listing differs in details from one version to the next."""
 
