@@ -54,14 +54,14 @@ def _open_flow(bench: Bench) -> int:
     """A connection that a client opens through the tunnel now; the port that it has there."""
     tunnel = Link(bench.qube(Role.VPN_PROXY).name, None, tunnel=True).name
     tap, port = bench.site.sensor.tap, bench.port_number()
-    mark = tap.mark()
+    mark, there = tap.mark(), faults_vpn.inside_port(bench)
     faults_vpn.use(bench, port)
     missing = tap.wait_for(
-        lambda seen: decode(seen.frame, seen.link_type).sport == 80, [tunnel], 10, mark
+        lambda seen: decode(seen.frame, seen.link_type).sport == there, [tunnel], 10, mark
     )
     bench.require(not missing, "nobody answered in the tunnel")
     flows = [decode(seen.frame, seen.link_type) for seen in tap.frames(tunnel, mark)]
-    found = next(flow.dport for flow in flows if flow.sport == 80)
+    found = next(flow.dport for flow in flows if flow.sport == there)
     assert found is not None
     return found
 

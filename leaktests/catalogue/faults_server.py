@@ -53,7 +53,7 @@ def _answered(bench: Bench) -> None:
     def there() -> bool:
         faults_vpn.use(bench)
         heard = (decode(seen.frame, seen.link_type) for seen in tap.frames(tunnel, mark))
-        return any(flow.sport == 80 for flow in heard)
+        return any(flow.sport == faults_vpn.inside_port(bench) for flow in heard)
 
     bench.wait(there, "nobody answers in the tunnel")
 
@@ -143,8 +143,8 @@ def _lost_a_big_one(bench: Bench, rules: Callable[..., dict[str, object]]) -> bo
 @topic.fault("F17", "TCP with telling numbers and timestamps goes through the tunnel")
 def telling(bench: Bench) -> Iterator[None]:
     """They are seen in the tunnel, and in no frame of the VPN's outer flow."""
-    vpn, tap = _vpn(bench), bench.site.sensor.tap
-    client, mark = bench.chain.clients(vpn.name)[0], tap.mark()
+    (client, vpn), tap = faults_vpn.innermost(bench), bench.site.sensor.tap
+    mark = tap.mark()
     site, source = internet.host(internet.SITE).address4, address4(bench.chain, client.name)
     options = b"\x01\x01\x08\x0a" + _STAMP  # no operation twice, timestamps (RFC 7323)
     for _ in range(20):

@@ -132,13 +132,28 @@ def _used(bench: Bench, rules: Callable[..., dict[str, Any]]) -> bool:
 
 def use(bench: Bench, port: int = 0, size: int = 0) -> None:
     """Have the VPN carry a packet: a client's segment, which may enter the tunnel, of the flow from
-    that port (0: a new one), with `size` bytes of data."""
-    client = bench.chain.clients(_vpn(bench).name)[0]
+    that port (0: a new one), with `size` bytes of data. (In a VPN in this one, it goes as that
+    one's.)"""
+    client = innermost(bench)[0]
     site, source = internet.host(internet.SITE).address4, address4(bench.chain, client.name)
     ports = (port or bench.port_number(), 80)
     packet = build.tcp(source, site, *ports, "S", bytes(8), bytes(size))
     frame = build.ethernet(CLIENT_MAC, NETVM_MAC, 0x0800, packet)
     bench.send(bench.uplink(client), frame, direction=Direction.UP)
+
+
+def innermost(bench: Bench) -> tuple[Qube, Qube]:
+    """The VPN's first client, or that of a VPN in it; and the VPN that it is a client of."""
+    vpn = _vpn(bench)
+    while (client := bench.chain.clients(vpn.name)[0]).role is Role.VPN_PROXY:
+        vpn = client
+    return client, vpn
+
+
+def inside_port(bench: Bench) -> int:
+    """The port that `use` goes to in the tunnel: of a web site, or of an inner VPN's server."""
+    inner = bench.chain.clients(_vpn(bench).name)[0].vpn
+    return inner.settings.endpoint.port if inner and inner.settings else 80
 
 
 @dataclass(frozen=True)
@@ -211,7 +226,7 @@ def survivor(bench: Bench) -> Iterator[None]:
     use(bench, flow)
 
     def is_it(seen: Captured) -> bool:
-        return decode(seen.frame, seen.link_type).dport == 80
+        return decode(seen.frame, seen.link_type).dport == inside_port(bench)
 
     missing = tap.wait_for(is_it, [_tunnel(bench).name], 10, mark)
     bench.require(not missing, "the flow did not go through the tunnel")
