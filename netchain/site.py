@@ -18,7 +18,8 @@ Say = Callable[[str], None]
 class Site:
     """One chain's surroundings; `timeout` is how long a qube may take to become ready (seconds).
 
-    `is_lab`: what leaves the chain ends on this computer, and may be anything.
+    `is_lab`: what leaves the chain ends on this computer, and may be anything. `trouble`: words
+    about an uplink that is not open.
     """
 
     backend: Backend
@@ -26,6 +27,7 @@ class Site:
     vpns: Mapping[QubeName, WireGuard] = field(default_factory=dict)
     tor_lines: tuple[str, ...] = ()
     is_lab: bool = False
+    trouble: str = ""
     timeout: float = 120.0
     say: Say = lambda _: None
     timeline: Timeline = field(default_factory=Timeline)

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import click
 
 from netchain import files, locks, paths, switched
 from netchain.backends.netns import shell
-from netchain.backends.netns.client import Show
+from netchain.backends.netns.client import KeeperClient, Show
 from netchain.console import Console
 from netchain.errors import Exit, NetchainError, Problem
 from netchain.lab.lab import Lab
@@ -23,6 +24,8 @@ from netchain.model.names import ChainName
 from netchain.prove import Sensor
 from netchain.resources import data_dir
 from netchain.site import Site
+from netchain.uplink import real
+from netchain.uplink.real import RealSite
 
 DEFAULT_CHAIN = "vpn-before-tor"
 
@@ -140,15 +143,50 @@ def lab_lock() -> AbstractContextManager[None]:
     return locks.held(":lab", "the lab", hint="try again when that is done")
 
 
+class Purpose(Enum):
+    """What a site is wanted for: a real one is started by `up`, and needed by what looks at it."""
+
+    LOOK = auto()
+    PLAN = auto()
+    UP = auto()
+
+
 @contextmanager
-def site(found: Found, console: Console, verbose: int = 0) -> Iterator[tuple[Chain, Site]]:
+def site(
+    found: Found, console: Console, verbose: int = 0, purpose: Purpose = Purpose.LOOK
+) -> Iterator[tuple[Chain, Site]]:
     """The chain with everything looked up, and the site that it is built in; taps are closed."""
-    lab = Lab.attach(effects(console, verbose))
+    show = effects(console, verbose)
+    if not found.chain.is_lab:
+        chain, vpns = real.resolve(found.chain, found.path.parent)
+        with _real(chain, show, purpose) as there, Sensor(there.backend()) as sensor:
+            trouble = there.trouble() if purpose is Purpose.LOOK else ""
+            yield chain, Site(sensor.backend, sensor, vpns, trouble=trouble, say=console.say)
+        return
+    lab = Lab.attach(show)
     with closing(lab.keeper):
         chain, vpns = lab.resolve(found.chain, found.path.parent)
         backend, lines = lab.backend(), lab.tor_lines()
         with Sensor(backend) as sensor:
             yield chain, Site(backend, sensor, vpns, lines, is_lab=True, say=console.say)
+
+
+@contextmanager
+def _real(chain: Chain, show: Show, purpose: Purpose) -> Iterator[RealSite]:
+    """The site of a chain on a real uplink; to plan one that is not up, a site that is nowhere."""
+    if purpose is Purpose.PLAN and not real.is_up(chain):
+        with RealSite.scratch(chain) as there, closing(there.keeper):
+            yield there
+        return
+    start = RealSite.start if purpose is Purpose.UP else RealSite.attach
+    there = start(chain, show)
+    with closing(there.keeper):
+        yield there
+
+
+def keeper(chain: Chain) -> KeeperClient:
+    """The keeper of the site that the chain is in; NetchainError (exit 3) when it is not up."""
+    return Lab.attach().keeper if chain.is_lab else RealSite.attach(chain).keeper
 
 
 def split(target: str) -> tuple[str, str | None]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import click
@@ -15,7 +16,9 @@ from netchain.commands import common
 from netchain.console import Console
 from netchain.errors import Exit, NetchainError
 from netchain.lab.lab import PROGRAMS
+from netchain.model.chain import Chain
 from netchain.nft.library import load_library
+from netchain.uplink import pasta
 from netchain.vpn.wireguard_go import tun_problem
 
 
@@ -53,6 +56,30 @@ def _needs() -> Iterator[Need]:
     yield _user_namespaces()
     yield _tun()
     yield Need("uids: " + _uids())
+    yield from _uplinks()
+
+
+def _uplinks() -> Iterator[Need]:
+    """What the uplinks of the profiles need; where none needs it, it is told and not missing."""
+    used = {chain.uplink for chain in _chains()}
+    name = "pasta or slirp4netns (uplink = pasta)"
+    try:
+        yield Need(f"{pasta.program()} (uplink = pasta)")
+    except NetchainError as error:
+        is_used = "pasta" in used
+        yield Need(name if is_used else f"{name}: not here, not used", is_used * _help(error))
+    if os.geteuid() and (rooted := sorted(used - {"lab", "pasta"})):
+        yield Need(f"root (uplink = {', '.join(rooted)})", "sudo netchain up CHAIN")
+
+
+def _help(error: NetchainError) -> str:
+    return error.problems[0].help
+
+
+def _chains() -> Iterator[Chain]:
+    for name in common.profiles():
+        with suppress(NetchainError):  # `netchain ls` tells of those that are bad
+            yield common.find(name).chain
 
 
 def _nft() -> Need:

@@ -11,6 +11,8 @@ from netchain.errors import Exit, NetchainError
 from netchain.lab.lab import Lab
 from netchain.prove import Sensor
 from netchain.site import Site
+from netchain.uplink import real
+from netchain.uplink.real import RealSite
 
 
 @click.command("down")
@@ -25,13 +27,17 @@ def command(chain: str, verbose: int, as_json: bool, quiet: bool) -> None:
     console = Console(as_json=as_json, quiet=quiet)
     named = common.named(chain)
     count = 0
-    try:
-        lab = Lab.attach(common.effects(console, verbose))
-        with common.lock(named), Sensor(lab.backend()) as sensor:
-            count = len(apply.down(named, Site(sensor.backend, sensor, say=console.say)))
-    except NetchainError as error:
-        if error.exit_code is not Exit.NOT_READY:
-            raise
+    show = common.effects(console, verbose)
+    for attach in (lambda: Lab.attach(show), lambda: RealSite.attach(named, show)):
+        try:
+            site = attach()
+            with common.lock(named), Sensor(site.backend()) as sensor:
+                count += len(apply.down(named, Site(sensor.backend, sensor, say=console.say)))
+        except NetchainError as error:
+            if error.exit_code is not Exit.NOT_READY:
+                raise
+    with common.lock(named):
+        count += real.stop(named)
     if not count:
         common.find(chain)  # a name that nothing has, running or not, is a mistake
     words = "is down" if count else "was not up"

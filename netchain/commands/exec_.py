@@ -24,7 +24,6 @@ from netchain.backends.base import User
 from netchain.backends.netns.client import KeeperClient, Spawned
 from netchain.commands import common
 from netchain.errors import Exit, NetchainError, Problem
-from netchain.lab.lab import Lab
 from netchain.model.chain import Role
 
 _KEPT = ("COLORTERM", "HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "USER")
@@ -47,7 +46,7 @@ def run(target: str, words: tuple[str, ...]) -> int:
         workstations = chain.with_role(Role.WORKSTATION)
         qube = workstations[0].name if workstations else ""
     node = f"{chain.name}:{qube}"
-    keeper = Lab.attach().keeper
+    keeper = common.keeper(chain)
     if node not in keeper.ask("observe", prefix=node)["nodes"]:
         names = ", ".join(q.name for q in chain.qubes)
         problem = Problem("E057", f"there is no running qube {qube!r} in {chain.name}",

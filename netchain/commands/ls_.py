@@ -8,6 +8,8 @@ from netchain.commands import common
 from netchain.console import Console
 from netchain.errors import NetchainError
 from netchain.lab.lab import Lab
+from netchain.model.chain import Chain
+from netchain.uplink.real import RealSite
 
 
 @click.command("ls")
@@ -15,12 +17,13 @@ from netchain.lab.lab import Lab
 def command(as_json: bool, quiet: bool) -> None:
     """List every profile, and whether its chain is up."""
     console = Console(as_json=as_json, quiet=quiet)
-    running = _running()
+    in_lab = _running()
     rows = []
     for name, path in common.profiles().items():
         try:
             chain = common.find(name).chain
-            state = f"{running.get(chain.name, 0)} of {len(chain.qubes)} qubes"
+            count = in_lab.get(chain.name, 0) if chain.is_lab else _own_site(chain)
+            state = f"{count} of {len(chain.qubes)} qubes"
             rows.append({"name": name, "path": str(path), "state": state, "problems": 0})
         except NetchainError as error:
             count = len(error.problems)
@@ -29,8 +32,17 @@ def command(as_json: bool, quiet: bool) -> None:
     console.result(text, {"chains": rows})
 
 
+def _own_site(chain: Chain) -> int:
+    """Running qubes of a chain on a real uplink."""
+    try:
+        keeper = RealSite.attach(chain).keeper
+        return len(keeper.ask("observe", prefix=f"{chain.name}:")["nodes"])
+    except NetchainError:
+        return 0
+
+
 def _running() -> dict[str, int]:
-    """Running qubes by chain; empty when no site is up."""
+    """Running qubes of the lab by chain; empty when it is not up."""
     try:
         nodes = Lab.attach().keeper.ask("observe", prefix="")["nodes"]
     except NetchainError:

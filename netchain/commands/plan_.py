@@ -19,7 +19,7 @@ def command(chain: str, exit_code: bool, as_json: bool, quiet: bool) -> int:
     """Show the steps from what is there to CHAIN; changes nothing."""
     console = Console(as_json=as_json, quiet=quiet)
     found = common.find(chain)
-    with common.site(found, console) as (resolved, site):
+    with common.site(found, console, purpose=common.Purpose.PLAN) as (resolved, site):
         steps = apply.plan(resolved, site)
     data = {"chain": resolved.name, "steps": [str(step) for step in steps]}
     console.result(render(steps), data)

@@ -36,12 +36,13 @@ def command(chain: str, as_json: bool, quiet: bool) -> int:
             _qube(resolved, site, qube, wanted[qube.name], observed.qubes.get(qube.name))
             for qube in reversed(resolved.from_uplink())
         ]
-    is_up = all(qube["state"] in ("ready", _APART) for qube in qubes)
+    is_up = all(qube["state"] in ("ready", _APART) for qube in qubes) and not site.trouble
     verdict = "up" if is_up else _verdict(resolved, observed)
     kept = switched.load(resolved.name)
     notes = _notes(found.profile, kept)
-    text = "\n".join([_text(resolved, verdict, qubes), *notes])
-    data = {"clearnet": dict(kept.clearnet), "notes": notes}
+    told = [site.trouble, f"Next: netchain up {chain}"] if site.trouble else []
+    text = "\n".join([_text(resolved, verdict, qubes), *notes, *told])
+    data = {"clearnet": dict(kept.clearnet), "notes": notes, "trouble": site.trouble}
     console.result(text, {**_data(resolved, verdict, qubes), **data})
     return Exit.DONE if is_up else Exit.NOT_READY
 

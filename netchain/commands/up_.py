@@ -30,7 +30,8 @@ def command(
     console = Console(as_json=as_json, quiet=quiet)
     found = common.find(chain)
     locked = common.lock(found.chain, timeout if wait else 0)
-    with locked, common.site(found, console, verbose) as (resolved, site):
+    purpose = common.Purpose.PLAN if dry_run else common.Purpose.UP
+    with locked, common.site(found, console, verbose, purpose) as (resolved, site):
         site.timeout = timeout
         if dry_run:
             steps = apply.plan(resolved, site)

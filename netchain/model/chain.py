@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import TypeVar
 
 from netchain.model.label import Label
@@ -80,6 +80,16 @@ class Wan:
 
 
 @dataclass(frozen=True)
+class Lan:
+    """The `lan` key: what a NIC is given when it is moved into the site (`uplink = "nic:NAME"`)."""
+
+    address4: IPv4Interface
+    gateway4: IPv4Address
+    address6: IPv6Interface | None = None
+    gateway6: IPv6Address | None = None
+
+
+@dataclass(frozen=True)
 class Qube:
     """One qube. `netvm` is None for the `net` role, and for a qube that has no network.
 
@@ -111,6 +121,12 @@ class Chain:
     uplink: str = "lab"
     allow_discouraged: bool = False
     wan: Wan | None = None
+    lan: Lan | None = None
+
+    @property
+    def is_lab(self) -> bool:
+        """Whether it is in the private internet; otherwise it is a site of its own."""
+        return self.uplink == "lab"
 
     def __getitem__(self, name: str) -> Qube:
         """The qube of that name; KeyError when the chain has none."""

@@ -7,22 +7,31 @@ with its key path, the bad value and what is accepted (docs/decisions/0002-own-p
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv6Address,
+    IPv6Interface,
+)
 from typing import Any, TypeVar
 
 from netchain.errors import Exit, NetchainError, Problem
 from netchain.model import invariants
-from netchain.model.chain import Chain, Qube, Role, Vpn
+from netchain.model.chain import Chain, Lan, Qube, Role, Vpn
 from netchain.model.label import Label
 from netchain.model.names import ChainName, QubeName
 
 SCHEMA = 1
 BACKENDS = ("netns",)
-UPLINKS = ("lab",)
-_TOP_KEYS = ("schema", "name", "backend", "uplink", "allow_discouraged", "qube")
+UPLINKS = ("lab", "pasta", "host", "nic:NAME")
+_NIC = re.compile(r"nic:[A-Za-z_][A-Za-z0-9_.-]{0,14}", re.ASCII)  # IFNAMSIZ is 16 with the NUL
+_TOP_KEYS = ("schema", "name", "backend", "uplink", "lan", "allow_discouraged", "qube")
+_LAN_KEYS = ("address", "gateway", "address6", "gateway6")
 _QUBE_KEYS = ("name", "role", "netvm", "label", "vpn")
 _MAX_QUBES = 500
 
@@ -100,14 +109,55 @@ class _Reader:
             self.bad("E011", "unknown schema", "schema", data.get("schema"), str(SCHEMA))
         name = self._name(ChainName, data.get("name"), "name")
         backend = self._choice(data.get("backend", "netns"), BACKENDS, "backend")
-        uplink = self._choice(data.get("uplink", "lab"), UPLINKS, "uplink")
+        uplink = self._uplink(data.get("uplink", "lab"))
+        lan = self._lan(data.get("lan"), uplink)
         discouraged = self._bool(data.get("allow_discouraged", False), "allow_discouraged")
         qubes = self._qubes(data.get("qube"))
         if not qubes:
             return None
         return Chain(
-            name or ChainName("unnamed"), qubes, backend, uplink, allow_discouraged=discouraged
-        )
+            name or ChainName("unnamed"), qubes, backend, uplink, lan=lan,
+            allow_discouraged=discouraged,
+        )  # fmt: skip
+
+    def _uplink(self, value: Any) -> str:
+        if isinstance(value, str) and value != UPLINKS[-1] and _NIC.fullmatch(value):
+            return value
+        if value not in UPLINKS[:-1]:
+            self.bad("E011", "this value is not accepted", "uplink", value, ", ".join(UPLINKS))
+        return str(value)
+
+    def _lan(self, data: Any, uplink: str) -> Lan | None:
+        """What a NIC is given; there is no DHCP client (docs/decisions/0006-real-uplinks.md)."""
+        if not uplink.startswith("nic:"):
+            if data is not None:
+                self.bad("E011", "only a NIC is given addresses", "lan", data, "no such key")
+            return None
+        if not isinstance(data, dict):
+            accepted = '{ address = "192.0.2.7/24", gateway = "192.0.2.1" }'
+            self.bad("E011", "the NIC's addresses are missing", "lan", data, accepted)
+            return None
+        self._unknown(data, _LAN_KEYS, "lan.")
+        address4 = self._ip(IPv4Interface, data, "address", "192.0.2.7/24")
+        gateway4 = self._ip(IPv4Address, data, "gateway", "192.0.2.1")
+        if "address6" not in data and "gateway6" not in data:
+            return Lan(address4, gateway4) if address4 and gateway4 else None
+        address6 = self._ip(IPv6Interface, data, "address6", "2001:db8::7/64")
+        gateway6 = self._ip(IPv6Address, data, "gateway6", "2001:db8::1, without a zone")
+        if not (address4 and gateway4 and address6 and gateway6):
+            return None
+        return Lan(address4, gateway4, address6, gateway6)
+
+    def _ip(self, kind: type[_A], data: Mapping[str, Any], key: str, example: str) -> _A | None:
+        value = data.get(key)
+        try:
+            if not isinstance(value, str) or "%" in value:
+                raise ValueError
+            return kind(value)
+        except ValueError:
+            title = "the address is missing" if value is None else "this is not such an address"
+            self.bad("E011", title, f"lan.{key}", value, f"as {example}")
+            return None
 
     def _qubes(self, data: Any) -> tuple[Qube, ...]:
         if not isinstance(data, list) or not data or len(data) > _MAX_QUBES:
@@ -184,3 +234,4 @@ class _Reader:
 
 
 _N = TypeVar("_N", ChainName, QubeName)
+_A = TypeVar("_A", IPv4Interface, IPv4Address, IPv6Interface, IPv6Address)

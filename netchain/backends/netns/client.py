@@ -42,28 +42,32 @@ Show = Callable[[str, Mapping[str, Any]], None]
 class KeeperClient:
     """A connection to a site's keeper. Every failed request is a NetchainError.
 
-    `show` is told of every operation and its arguments before it is asked for.
+    `show` is told of every operation and its arguments before it is asked for; `hint` is the
+    command that brings the site up.
     """
 
-    def __init__(self, site: str, show: Show = lambda _do, _arguments: None) -> None:
+    def __init__(
+        self, site: str, show: Show = lambda _do, _arguments: None, hint: str = ""
+    ) -> None:
         self.site = site
+        self._hint = hint or f"netchain {site} up"
         self._show = show
         self.directory = site_dir(site)
         self._path = self.directory / "keeper.sock"
         self._socket: socket.socket | None = self._connect()
 
     @classmethod
-    def start(cls, site: str) -> Self:
+    def start(cls, site: str, show: Show = lambda _do, _arguments: None) -> Self:
         """Connect, starting the keeper when there is none. One that cannot be reached is left
         alone: chains may be in it."""
         try:
-            return cls(site)
+            return cls(site, show)
         except NetchainError as error:
             if error.exit_code is not Exit.NOT_READY:
                 raise
             directory = site_dir(site)
             starter.start(site, directory / "keeper.sock", directory / "keeper.log")
-            return cls(site)
+            return cls(site, show)
 
     def close(self) -> None:
         if self._socket is not None:
@@ -90,11 +94,9 @@ class KeeperClient:
         gone = (errno.ENOENT, errno.ECONNREFUSED, None)  # None: no socket can have such a path
         if error.errno in gone and not alive:
             title = f"the {self.site} site is not up"
-            return NetchainError(
-                Problem("E050", title, help=f"netchain {self.site} up"), Exit.NOT_READY
-            )
+            return NetchainError(Problem("E050", title, help=self._hint), Exit.NOT_READY)
         title = f"the keeper of site {self.site} runs, but cannot be reached: {error.strerror}"
-        hint = f"try again; netchain {self.site} down ends it, with every chain in it"
+        hint = f"try again; {self._hint.replace(' up', ' down')} ends it, with every chain in it"
         return NetchainError(Problem("E036", title, str(self._path), help=hint))
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
@@ -111,6 +113,15 @@ class KeeperClient:
         if not fds:  # the kernel leaves out what there is no room for
             raise NetchainError(Problem("E002", "too many open files (ulimit -n)"))
         return socket.socket(fileno=fds[0])
+
+    def pid(self, node: str) -> int:
+        """The process that holds the node, as this process numbers it."""
+        _, (fd,) = self._exchange("pidfd", {"node": node})
+        try:
+            lines = Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines()
+        finally:
+            os.close(fd)
+        return next(int(line.split()[1]) for line in lines if line.startswith("Pid:"))
 
     def _exchange(self, do: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], list[int]]:
         self._show(do, arguments)

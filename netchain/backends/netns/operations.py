@@ -228,6 +228,23 @@ class Operations(BulkOperations):
             os.close(there)
         return {}, [sock.detach()]
 
+    def do_pidfd(self, message: Message) -> Answer:
+        """A descriptor of the process that holds the node: each PID namespace that it is handed to
+        can read its own number for it (proc(5), fdinfo)."""
+        return {}, [os.pidfd_open(self._keeper.nodes[message["node"]].pid)]
+
+    def do_adopt(self, message: Message) -> Answer:
+        """Know an interface that somebody outside has put into the node; index 0 when it is not
+        there (yet)."""
+        node, name = self._keeper.nodes[message["node"]], message["name"]
+        try:
+            index = int(node.path(f"/sys/class/net/{name}/ifindex").read_text())
+        except FileNotFoundError:
+            return {"index": 0}, []
+        node.interfaces[name] = index
+        node.next_index = max(node.next_index, index)
+        return {"index": index}, []
+
     def do_shutdown(self, _: Message) -> Answer:
         self._keeper.stop()
         return {}, []
