@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
-from commands import ROOT
+from commands import ROOT, until
 
 from netchain.lab import site as web_site
 
@@ -25,15 +25,19 @@ HOST6, ROUTER6 = "2001:db8:1::2", "2001:db8:1::1"
 SECOND4 = "192.0.2.3"
 SERVER4, SERVER6, PORT = "198.18.7.1", "2001:db8:7::1", 51820
 INNER4, CUSTOMER4 = "10.64.0.1", "10.64.0.2"
-_WORLD = f"""
+_QUIET = """
+for key in router_solicitations=0 dad_transmits=0; do
+    sysctl -qw net.ipv6.conf.default.$key
+done
 ip link set lo up
+"""
+_WORLD = f"""
 ip link add eth0 type veth peer name eth0 netns {{host}}
 ip address add {ROUTER4}/24 dev eth0; ip -6 address add {ROUTER6}/64 dev eth0 nodad
 ip address add {SERVER4}/32 dev lo; ip -6 address add {SERVER6}/128 dev lo nodad
 ip link set eth0 up
 """
 _HOST = f"""
-ip link set lo up
 ip address add {HOST4}/24 dev eth0; ip address add {SECOND4}/24 dev eth0
 ip -6 address add {HOST6}/64 dev eth0 nodad
 ip link set eth0 up
@@ -87,8 +91,13 @@ class StandIn:
         ]
 
     def __enter__(self) -> Self:
+        for pid in (self.host, self.world):
+            self.run(pid, "sh", "-ec", _QUIET)
         self.run(self.world, "sh", "-ec", _WORLD.format(host=self.host))
         self.run(self.host, "sh", "-ec", _HOST)
+        local = ("ip", "-6", "route", "show", "table", "local", "dev", "eth0")
+        signs = ("multicast", "local fe80")
+        assert until(lambda: all(s in self.run(self.host, *local) for s in signs), 10)
         self._serve()
         return self
 
@@ -194,3 +203,26 @@ class StandIn:
         finally:
             done = self.netchain("down", str(profile), user=user)
         assert done.returncode == 0, done.stderr
+
+
+def ordinary_user() -> list[str]:
+    """Words before a program that make its caller an ordinary user of the stand-in computer, who
+    has no right in its network."""
+    return ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+
+
+def holders(state: Path, node: str) -> list[int]:
+    """PIDs of the process that holds a node (CHAIN:QUBE or :uplink) of a site of that state
+    directory."""
+    parents = set(pids(f"netchain-keeper .*@{state}/s/run "))
+    found = []
+    for parent in parents:
+        words = ["pgrep", "-P", str(parent), "-fx", rf"\[netchain\] {node} infinity"]
+        found += subprocess.run(words, capture_output=True, text=True).stdout.split()
+    return [int(pid) for pid in found]
+
+
+def pids(pattern: str) -> list[int]:
+    """PIDs of the processes with such a command line."""
+    done = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True)
+    return [int(pid) for pid in done.stdout.split()]
