@@ -292,8 +292,7 @@ class Lab:
     def _ports(self) -> dict[str, str]:
         """The router's ports that are in use, by the node that is plugged in."""
         nodes = self.keeper.ask("observe", prefix="")["nodes"].items()
-        labels = {name: used_label(state["uplinks"]) for name, state in nodes}
-        found = {name: wiring.router_port(label) for name, label in labels.items()}
+        found = {n: wiring.router_port(used_label(state["uplinks"])) for n, state in nodes}
         return {name: port for name, port in found.items() if port}
 
     def tor_lines(self) -> tuple[str, ...]:

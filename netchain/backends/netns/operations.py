@@ -10,7 +10,6 @@ import contextlib
 import errno
 import os
 import socket
-import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -24,8 +23,6 @@ from netchain.wire.packet_socket import open_inject_socket, open_packet_socket
 
 if TYPE_CHECKING:
     from netchain.backends.netns.keeper import Keeper
-
-_BUSY_S = 1.0
 
 
 class Operations(BulkOperations):
@@ -129,7 +126,7 @@ class Operations(BulkOperations):
         except OSError:  # EOPNOTSUPP: no WireGuard in this kernel
             del node.interfaces[name]
         with nodes.within(node.netns, self._keeper.home):
-            node.tunnels[name] = _open_tun(name, tun_flags)
+            node.tunnels[name] = syscalls.open_free_tun(name, tun_flags)
         path = node.path(f"/sys/class/net/{name}/ifindex")
         node.interfaces[name] = int(path.read_text())
         return False
@@ -248,19 +245,6 @@ class Operations(BulkOperations):
     def do_shutdown(self, _: Message) -> Answer:
         self._keeper.stop()
         return {}, []
-
-
-def _open_tun(name: str, flags: int) -> int:
-    """A TUN of that name. The one before may still be held by a program that was just killed:
-    waited for, up to a second."""
-    deadline = time.monotonic() + _BUSY_S
-    while True:
-        try:
-            return syscalls.open_tun(name, flags)
-        except OSError as error:
-            if error.errno != errno.EBUSY or time.monotonic() > deadline:
-                raise
-        time.sleep(0.005)  # a bounded poll
 
 
 def _uplinks(node: nodes.Node) -> dict[str, tuple[int, str]]:

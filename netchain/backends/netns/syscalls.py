@@ -6,10 +6,12 @@ Thin wrappers: each raises OSError with the call's name when the kernel refuses.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import resource
 import struct
+import time
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -22,6 +24,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 
 _TUNSETIFF = 0x400454CA
+_TUN_BUSY_S = 1.0
 IFF_TUN, IFF_NO_PI, IFF_VNET_HDR = 0x0001, 0x1000, 0x4000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -73,3 +76,16 @@ def open_tun(name: str, flags: int) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def open_free_tun(name: str, flags: int) -> int:
+    """A TUN of that name. The one before may still be held by a program that was just killed:
+    waited for, up to a second."""
+    deadline = time.monotonic() + _TUN_BUSY_S
+    while True:
+        try:
+            return open_tun(name, flags)
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.005)  # a bounded poll
