@@ -10,7 +10,6 @@ from pathlib import Path
 from leaktests.engine.fault import Bench, Faults
 from leaktests.engine.target import vpn_settings
 from netchain.backends.base import User
-from netchain.model.addressing import UPLINK
 from netchain.model.chain import Qube, Role
 from netchain.vpn.wireguard import FWMARK
 
@@ -141,7 +140,7 @@ def container(bench: Bench) -> Iterator[None]:
     """As Docker does, with masquerading and an accept of its own."""
     try:
         for qube in gateways(bench):
-            bench.run(qube, "sh", "-ec", _CONTAINER, UPLINK)
+            bench.run(qube, "sh", "-ec", _CONTAINER, bench.uplink_name(qube))
             argv = _python(_SENDS, INNER.decode(), " ".join(_TARGETS))
             for _ in range(3):
                 bench.run(qube, "ip", "netns", "exec", "inner", *argv)

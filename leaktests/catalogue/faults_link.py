@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from leaktests.engine.fault import Bench, Faults
 from netchain.backends.netns import wiring
-from netchain.model.addressing import UPLINK
 from netchain.model.chain import Qube, Role
 
 topic = Faults()
@@ -43,7 +42,7 @@ def _far(bench: Bench, qube: Qube) -> Iterator[None]:
 def _own(bench: Bench, qube: Qube) -> Iterator[None]:
     """Its own end, which loses its routes by it. The tap's end stays up."""
     node = f"{bench.chain.name}:{qube.name}"
-    _flap(bench, node, UPLINK)
+    _flap(bench, node, bench.uplink_name(qube))
     yield
 
 

@@ -16,7 +16,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
 from leaktests.engine.fault import Bench, Faults
-from netchain.model.addressing import NETVM_MAC, UPLINK, address4, address6
+from netchain.model.addressing import NETVM_MAC, address4, address6
 from netchain.model.chain import Role
 
 topic = Faults(Role.VPN_PROXY)
@@ -98,10 +98,11 @@ def _obey(bench: Bench, *routes: str, gateway: bool = True) -> None:
     """Put the routes into the VPN's qube, before all others; its own stay as they are."""
     vpn = bench.qube(Role.VPN_PROXY)
     assert vpn.netvm is not None
+    dev = bench.uplink_name(vpn)
     for route in routes:
         family, find = ("-6", address6) if ":" in route else ("-4", address4)
         via = ["via", str(find(bench.chain, vpn.netvm))] if gateway else []
-        words = [family, "route", "add", route, *via, "dev", UPLINK, "metric", "1"]
+        words = [family, "route", "add", route, *via, "dev", dev, "metric", "1"]
         bench.run(vpn, "ip", *words, *(["onlink"] if gateway else []))
-        way = bench.run(vpn, "ip", family, "route", "show", route, "dev", UPLINK)
+        way = bench.run(vpn, "ip", family, "route", "show", route, "dev", dev)
         bench.require(bool(way), f"there is no route to {route}")

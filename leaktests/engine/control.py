@@ -15,7 +15,7 @@ from leaktests.engine.probe import Probe
 from leaktests.engine.shot import Markers, Shot
 from netchain.demo.control import OPEN_RULES
 from netchain.errors import NetchainError, Problem
-from netchain.model.addressing import UPLINK, address4, address6
+from netchain.model.addressing import address4, address6
 from netchain.model.allowed import Direction, Link
 from netchain.model.chain import Chain, Qube, Role
 from netchain.site import Site
@@ -42,7 +42,8 @@ def run(chain: Chain, site: Site, shots: Sequence[Shot], markers: Markers) -> Co
 def gateway(chain: Chain) -> Qube:
     """The one to open: the VPN qube, or the Tor gateway of a chain without one."""
     roles = (Role.VPN_PROXY, Role.TOR_GATEWAY)
-    return next(qube for role in roles for qube in chain.with_role(role))
+    found = (chain.on_the_way(role) for role in roles)
+    return next(qube for qube in found if qube is not None)
 
 
 def expected(chain: Chain, opened: Qube, shots: Sequence[Shot]) -> tuple[Probe, ...]:
@@ -62,7 +63,7 @@ def _opened(chain: Chain, site: Site, qube: Qube) -> Iterator[None]:
     done: list[list[str]] = []
     try:
         site.backend.load_rules(chain, qube.name, OPEN_RULES)
-        for route in _routes(chain, qube):
+        for route in _routes(chain, site, qube):
             _ip(chain, site, qube, [*route[:1], "route", "replace", *route[1:]])
             done.append(route)
         yield
@@ -74,10 +75,11 @@ def _opened(chain: Chain, site: Site, qube: Qube) -> Iterator[None]:
             _ip(chain, site, qube, [family, "neigh", "flush", "all"])
 
 
-def _routes(chain: Chain, qube: Qube) -> Iterator[list[str]]:
+def _routes(chain: Chain, site: Site, qube: Qube) -> Iterator[list[str]]:
+    dev = site.backend.uplink(chain, Link(qube.name, qube.netvm))
     for family, find in (("-4", address4), ("-6", address6)):
         via = str(find(chain, str(qube.netvm)))
-        yield [family, "default", "via", via, "dev", UPLINK, "onlink", "metric", "1"]
+        yield [family, "default", "via", via, "dev", dev, "onlink", "metric", "1"]
 
 
 def _ip(chain: Chain, site: Site, qube: Qube, words: list[str]) -> None:

@@ -52,8 +52,14 @@ class Bench:
         self.changed: dict[QubeName, QubeState] = {}
 
     def qube(self, role: Role) -> Qube:
-        """The chain's first qube of that role."""
-        return self.chain.with_role(role)[0]
+        """The qube of that role on a workstation's way."""
+        found = self.chain.on_the_way(role)
+        assert found is not None
+        return found
+
+    def uplink_name(self, qube: Qube) -> str:
+        """The name of the interface: another one since the qube was switched."""
+        return self.site.backend.uplink(self.chain, self.uplink(qube))
 
     def uplink(self, qube: Qube) -> Link:
         return Link(qube.name, qube.netvm)

@@ -55,9 +55,9 @@ def _pair(name: str, four: str, six: str) -> tuple[Target, ...]:
 
 
 def vpn_settings(chain: Chain) -> VpnSettings | None:
-    """The chain's first VPN, once it is resolved."""
-    vpns = (qube.vpn for qube in chain.with_role(Role.VPN_PROXY))
-    return next((vpn.settings for vpn in vpns if vpn is not None and vpn.settings), None)
+    """The VPN on a workstation's way, once it is resolved."""
+    qube = chain.on_the_way(Role.VPN_PROXY)
+    return qube.vpn.settings if qube is not None and qube.vpn is not None else None
 
 
 def _of_vpn(settings: VpnSettings) -> dict[str, tuple[Target, ...]]:

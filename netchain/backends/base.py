@@ -139,6 +139,9 @@ class Backend(Protocol):
     def retire(self, chain: Chain, qube: QubeName) -> None:
         """Take every link of the qube away that is not in use; fine when there is none."""
 
+    def uplink(self, chain: Chain, link: Link) -> str:
+        """The name of the interface at the client's end of the link."""
+
     def forget_flows(self, chain: Chain, qube: QubeName, addresses: Sequence[Address]) -> None:
         """In that qube, forget every tracked flow that one of the addresses opened; without any
         address, all."""

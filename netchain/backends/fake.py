@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 
 from netchain.backends.base import Completed, Service, Tunnel, Uids, User, digest
 from netchain.errors import NetchainError, Problem
-from netchain.model.addressing import address4, downstream_interface
+from netchain.model.addressing import UPLINK, address4, downstream_interface
 from netchain.model.allowed import Direction, Link
 from netchain.model.chain import Address, Chain, Role
 from netchain.model.names import QubeName
@@ -156,6 +156,10 @@ class FakeBackend:
         if client.spare is not None:
             client.spare.cut()
             client.spare = None
+
+    def uplink(self, chain: Chain, link: Link) -> str:
+        self._get(chain, link.client)
+        return UPLINK
 
     def forget_flows(self, chain: Chain, qube: QubeName, addresses: Sequence[Address]) -> None:  # noqa: ARG002
         self._get(chain, qube)

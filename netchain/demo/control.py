@@ -13,7 +13,7 @@ from typing import Any
 
 from netchain.backends.base import User
 from netchain.lab import internet
-from netchain.model.addressing import UPLINK, address4
+from netchain.model.addressing import address4
 from netchain.model.allowed import Link
 from netchain.model.chain import Chain, Role
 from netchain.model.names import QubeName
@@ -87,7 +87,8 @@ def _leaked(chain: Chain, site: Site, mark: Mark) -> dict[str, int]:
 def _route_around(chain: Chain, site: Site, proxy: QubeName) -> None:
     """Take the second lock away, too: a default route past the tunnel."""
     via = str(address4(chain, str(chain[proxy].netvm)))
-    route = ["ip", "route", "replace", "default", "via", via, "dev", UPLINK, "onlink"]
+    dev = site.backend.uplink(chain, Link(proxy, chain[proxy].netvm))
+    route = ["ip", "route", "replace", "default", "via", via, "dev", dev, "onlink"]
     route += ["metric", "1"]
     site.backend.execute(chain, proxy, route, timeout=10)
 

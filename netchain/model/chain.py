@@ -186,6 +186,17 @@ class Chain:
             ),
         )
 
+    def on_the_way(self, role: Role) -> Qube | None:
+        """The qube of that role that a workstation's packets pass, the nearest to the uplink; else
+        the first one of that role."""
+        ways = (
+            [qube, *self.upstream(qube.name)]
+            for qube in self.with_role(Role.WORKSTATION)
+            if self.is_connected(qube.name)
+        )
+        passed = (qube for way in ways for qube in reversed(way) if qube.role is role)
+        return next(passed, next(iter(self.with_role(role)), None))
+
     def subtree(self, name: str) -> tuple[Qube, ...]:
         """The qube and all that reach the network through it, each after its netvm."""
         behind = (client for near in self.clients(name) for client in self.subtree(near.name))

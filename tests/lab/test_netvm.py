@@ -192,3 +192,4 @@ def test_a_switched_chain_is_clean(netchain: Netchain, two: str) -> None:
     switch(netchain, two, "sys-whonix", "sys-vpn-b")
     done = netchain("leaktest", two, "--quick")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "(sys-vpn-b opened" in done.stdout  # the control is on the way that is in use
