@@ -34,11 +34,14 @@ GOALS: figures.Goals = {
 
 
 def in_scene(scene: Scene) -> Iterator[Kill]:
-    """All that leaves the keeper alive."""
+    """All that leaves the keeper alive; where there is no link to flood, the command alone."""
     for verb in VERBS:
         every = points(scene, verb)
         for point, effect in every:
-            yield strike(scene, verb, point)
+            kill = strike(scene, verb, point)
+            yield kill
+            if kill.cannot_count:
+                continue
             if is_load(effect):
                 yield strike(scene, verb, point, MidLoad(scene), "rule loader")
             if is_load(effect) and point.when == BEFORE:
