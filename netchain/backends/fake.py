@@ -147,7 +147,8 @@ class FakeBackend:
 
     def reroute(self, old: Chain, new: Chain, qube: QubeName) -> None:  # noqa: ARG002
         for each in new.qubes:
-            wire = self._get(new, each.name).wire
+            there = self._qubes.get((new.name, each.name))
+            wire = there.wire if there else None
             if wire and wire.wiring == self.wiring(old, each.name):
                 wire.wiring = self.wiring(new, each.name)
 

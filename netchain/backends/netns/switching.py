@@ -6,7 +6,7 @@ uplinks' group, whatever its name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from netchain.backends.netns import turning, wiring
@@ -40,21 +40,24 @@ class Switching:
         self.keeper.ask("wire", ends=ends, changes=[[netvm, other], [node, own]])
 
     def cut_over(self, old: Chain, new: Chain, qube: QubeName) -> tuple[int, int]:
-        uplinks = self._used(new)
-        uplink = turning.other_uplink(uplinks[qube])
+        there = self._there(new)
+        uplinks = _used(there)
+        uplink = turning.other_uplink(used_uplink(there[qube]))
         changes = turning.cut(old, new, qube, uplinks, uplink)
         names = {"node": node_of(new, qube), **wiring.wires(new, new[qube]).names}
-        answer = self.keeper.ask("cut_over", changes=_in_nodes(new, changes), names=names)
+        answer = self.keeper.ask("cut_over", changes=_in_nodes(new, changes, there), names=names)
         return answer["start"], answer["end"]
 
     def reroute(self, old: Chain, new: Chain, qube: QubeName) -> None:
-        changes = turning.around(old, new, qube, self._used(new))
-        self.keeper.ask("cut_over", changes=_in_nodes(new, changes))
+        there = self._there(new)
+        changes = turning.around(old, new, qube, _used(there))
+        self.keeper.ask("cut_over", changes=_in_nodes(new, changes, there))
 
-    def _used(self, chain: Chain) -> dict[QubeName, str]:
-        """The uplink that each qube uses."""
+    def _there(self, chain: Chain) -> dict[QubeName, Uplinks]:
+        """The uplinks of each qube that is there."""
         found = self.keeper.ask("observe", prefix=f"{chain.name}:")["nodes"]
-        return {q.name: used_uplink(found[node_of(chain, q.name)]["uplinks"]) for q in chain.qubes}
+        names = (q.name for q in chain.qubes if node_of(chain, q.name) in found)
+        return {name: found[node_of(chain, name)]["uplinks"] for name in names}
 
     def retire(self, chain: Chain, qube: QubeName) -> None:
         uplinks = self._uplinks(chain, qube)
@@ -87,6 +90,10 @@ def used_uplink(uplinks: Uplinks) -> str:
     return next(used, next(iter(uplinks), UPLINK))
 
 
+def _used(there: Mapping[QubeName, Uplinks]) -> dict[QubeName, str]:
+    return {name: used_uplink(uplinks) for name, uplinks in there.items() if uplinks}
+
+
 def used_label(uplinks: Uplinks) -> str:
     """Its label; "" without an uplink."""
     return uplinks.get(used_uplink(uplinks), (0, ""))[1]
@@ -96,8 +103,10 @@ def _leads_to(alias: str, netvm: QubeName | None) -> bool:
     return wiring.read_label(alias)[0] == (netvm or UPLINK_PEER)
 
 
-def _in_nodes(chain: Chain, changes: list[tuple[QubeName, list[Any]]]) -> list[list[Any]]:
-    return [[node_of(chain, name), some] for name, some in changes]
+def _in_nodes(
+    chain: Chain, changes: list[tuple[QubeName, list[Any]]], there: Container[QubeName]
+) -> list[list[Any]]:
+    return [[node_of(chain, name), some] for name, some in changes if name in there]
 
 
 def node_of(chain: Chain, qube: str) -> str:

@@ -102,7 +102,7 @@ def _labels(
     old: Chain, new: Chain, name: QubeName, uplinks: Mapping[QubeName, str]
 ) -> Iterator[tuple[QubeName, list[Change]]]:
     for qube in new.qubes:
-        if qube.name == name or qube.netvm is None:
+        if qube.name == name or qube.netvm is None or qube.name not in uplinks:
             continue
         made = wires(new, qube)
         if made.version != wires(old, old[qube.name]).version:
