@@ -52,6 +52,8 @@ if family == "AF_PACKET":
     s.bind((address, 0))
 else:
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == "AF_INET6":
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     s.bind((address, int(port)))
     if kind == "SOCK_STREAM":
         s.listen()
@@ -91,6 +93,14 @@ class StandIn:
         ]
 
     def __enter__(self) -> Self:
+        try:
+            self._set_up()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _set_up(self) -> None:
         for pid in (self.host, self.world):
             self.run(pid, "sh", "-ec", _QUIET)
         self.run(self.world, "sh", "-ec", _WORLD.format(host=self.host))
@@ -99,7 +109,6 @@ class StandIn:
         signs = ("multicast", "local fe80")
         assert until(lambda: all(s in self.run(self.host, *local) for s in signs), 10)
         self._serve()
-        return self
 
     def __exit__(self, *_: object) -> None:
         for sock in self._sockets:

@@ -1,0 +1,188 @@
+"""The computer's own services, at its loopback and at its other addresses, are not reached from a
+chain on a real uplink: neither from sys-net nor from the workstation.
+
+Each lock alone, the ones before it opened by the test: the router's list, the helper's own flags,
+the host's table. And the control: with that lock opened, too, the same packets arrive.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import until
+from stand_in import HOST4, HOST6, INNER4, SECOND4, StandIn, holders
+from test_real_uplinks import computer, page, profile, programs, pytestmark, without
+
+__all__ = ["computer", "programs", "pytestmark"]
+PORT = 7777
+LOOPBACK = ("127.0.0.1", "::1")
+OWN = (HOST4, SECOND4, HOST6)
+PASTA_GATEWAYS, SLIRP_GATEWAY = ("10.138.1.1", "fd09:24ef:417a:1::1"), "10.138.1.2"
+_SEND = f"""
+import socket, sys
+for address in sys.argv[1:]:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        with socket.socket(family, kind) as s:
+            s.settimeout(0.5)
+            try:
+                s.connect((address, {PORT}))
+                s.send(address.encode())
+            except OSError:
+                pass
+"""
+_OPEN = """flush ruleset
+table inet open {
+    chain out {
+        type nat hook postrouting priority 100; oifname "eth0" masquerade
+    }
+}
+"""
+
+
+class Services:
+    """TCP and UDP on every address of the computer; what arrived says where it was sent."""
+
+    def __init__(self, computer: StandIn) -> None:
+        every = [("AF_INET", "0.0.0.0"), ("AF_INET6", "::")]
+        self._sockets = [
+            computer.socket(computer.host, family, kind, address, PORT)
+            for family, address in every
+            for kind in ("SOCK_STREAM", "SOCK_DGRAM")
+        ]
+
+    def heard(self) -> set[str]:
+        found = set()
+        for sock in self._sockets:
+            for _ in range(1000):
+                try:
+                    found.add(self._one(sock))
+                except BlockingIOError:
+                    break
+        return found
+
+    def _one(self, sock) -> str:  # type: ignore[no-untyped-def]
+        if sock.type.name == "SOCK_DGRAM":
+            return sock.recv(100).decode()
+        connection, _ = sock.accept()
+        with connection:
+            connection.settimeout(2)
+            return connection.recv(100).decode() or "a connection"
+
+
+def send(pid: int, *addresses: str) -> None:
+    """From a node of the chain, as its root."""
+    enter = ["nsenter", f"--target={pid}", "--user", "--net", "--preserve-credentials"]
+    subprocess.run([*enter, sys.executable, "-I", "-c", _SEND, *addresses], check=True)
+
+
+def nft(pid: int, text: str) -> str:
+    enter = ["nsenter", f"--target={pid}", "--user", "--net", "--preserve-credentials"]
+    return subprocess.run(
+        [*enter, "nft", "-f", "-"], input=text, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def node(computer: StandIn, name: str) -> int:
+    (pid,) = holders(computer.state, name)
+    return pid
+
+
+def open_sys_net(computer: StandIn) -> int:
+    pid = node(computer, "vpn-only:sys-net")
+    nft(pid, "flush ruleset")
+    return pid
+
+
+def dropped(pid: int, why: str) -> int:
+    """Packets that rules with such a comment have dropped."""
+    listing = nft(pid, "list ruleset")
+    return sum(
+        int(n) for n in re.findall(rf'packets (\d+) bytes \d+ drop comment "{why}"', listing)
+    )
+
+
+@pytest.mark.parametrize("uplink", ["pasta", "host"])
+def test_the_router_lets_sys_net_reach_none_of_the_computers_addresses(
+    computer: StandIn, uplink: str
+) -> None:
+    path = profile(computer, uplink)
+    with computer.up(path):
+        services = Services(computer)
+        sys_net, router = open_sys_net(computer), node(computer, ":uplink")
+        send(sys_net, *LOOPBACK, *OWN)
+        why = "this computer's own services"
+        assert dropped(router, why) >= 2 * len(OWN), "they did not come as far as the router"
+        assert services.heard() == set()
+
+
+@pytest.mark.parametrize("uplink", ["pasta", "host"])
+def test_the_workstation_reaches_none_of_the_computers_addresses(
+    computer: StandIn, uplink: str
+) -> None:
+    path = profile(computer, uplink)
+    with computer.up(path):
+        services = Services(computer)
+        words = ("exec", str(path), "--", "/usr/bin/python3", "-I", "-c", _SEND)
+        done = computer.netchain(*words, *LOOPBACK, *OWN, *PASTA_GATEWAYS, "10.138.2.1")
+        assert done.returncode == 0, done.stderr
+        assert INNER4 in page(computer, path), "the way that they took works"
+        assert services.heard() == set()
+
+
+@pytest.mark.parametrize(
+    ("program", "flag", "gateways"),
+    [("pasta", "--no-map-gw", PASTA_GATEWAYS),
+     ("slirp4netns", "--disable-host-loopback", (SLIRP_GATEWAY,))],
+)  # fmt: skip
+@pytest.mark.parametrize("is_flagged", [True, False])
+def test_the_helpers_flag_keeps_the_computers_loopback_away(
+    computer: StandIn, programs: Path, program: str, flag: str, gateways: tuple[str, ...],
+    is_flagged: bool,
+) -> None:  # fmt: skip
+    """With the router open. The computer's other addresses are then reached: that is the router's
+    work, and shows that the packets came as far as the helper."""
+    path_variable = without(programs, "pasta", "slirp4netns")
+    (real,) = (
+        p for p in (Path("/usr/bin", program), Path("/usr/local/bin", program)) if p.exists()
+    )
+    if is_flagged:
+        (programs / program).symlink_to(real)
+    else:
+        strip = f'for a; do shift; [ "$a" = {flag} ] || set -- "$@" "$a"; done; exec {real} "$@"'
+        (programs / program).write_text(f"#!/bin/sh\n{strip}\n")
+        (programs / program).chmod(0o755)
+    path = profile(computer, "pasta")
+    done = computer.netchain("up", str(path), path=path_variable)
+    assert done.returncode == 0, done.stderr
+    services = Services(computer)
+    sys_net = open_sys_net(computer)
+    nft(node(computer, ":uplink"), _OPEN)
+    send(sys_net, *gateways, HOST4)
+    heard: set[str] = set()
+    assert until(lambda: heard.update(services.heard()) or HOST4 in heard, 10)
+    send(sys_net, HOST4)
+    assert until(lambda: HOST4 in services.heard(), 10)
+    assert bool(heard & set(gateways)) is not is_flagged
+    assert computer.netchain("down", str(path)).returncode == 0
+
+
+def test_the_hosts_own_table_keeps_its_services_away(computer: StandIn) -> None:
+    path = profile(computer, "host")
+    gateways = ("10.138.2.1", "fd09:24ef:417a:2::1")
+    with computer.up(path):
+        services = Services(computer)
+        sys_net = open_sys_net(computer)
+        nft(node(computer, ":uplink"), _OPEN)
+        send(sys_net, *OWN, *gateways)
+        why = "the host's own services, whatever address they have"
+        assert dropped(computer.host, why) >= 2 * len((*OWN, *gateways))
+        assert services.heard() == set()
+        nft(computer.host, "flush ruleset")
+        heard: set[str] = set()
+        send(sys_net, *OWN, *gateways)
+        assert until(lambda: heard.update(services.heard()) or len(heard) >= 5, 10), heard
