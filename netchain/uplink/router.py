@@ -26,9 +26,9 @@ def rules(chain: Chain, outside: Outside, host: Iterable[Address]) -> str:
     out: list[Address] = [outside.address4.ip, *([outside.address6.ip] if outside.address6 else [])]
     neighbours = [address for address in (WAN.address6, WAN.gateway6) if address is not None]
     has_tor = any(sender.role is Role.TOR_GATEWAY for sender in senders)
-    endpoints = [
-        sender.vpn.settings.endpoint for sender in senders if sender.vpn and sender.vpn.settings
-    ]
+    # Of all VPNs: a switch may give sys-net another one, and sys-net has the exact list.
+    vpns = [qube.vpn for qube in chain.with_role(Role.VPN_PROXY)]
+    endpoints = [vpn.settings.endpoint for vpn in vpns if vpn is not None and vpn.settings]
     return fill(file.read_text(encoding="utf-8"), {
         **_both("wan", own), **_both("outside", out), **_both("host", host),
         **_both("tor_clients", own if has_tor else ()),

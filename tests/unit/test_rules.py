@@ -25,6 +25,8 @@ ROLE_FILES = [path for path in FILES if path.stem != "blocked"]
 GOLDEN_NFT = "v1.0.6"
 """Its listing differs in details from one version to the next."""
 
+UPLINK_FILES = sorted((data_dir() / "firewall_rules" / "uplinks").glob("*.nft"))
+
 by_name = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 
 
@@ -67,7 +69,7 @@ def test_a_file_is_plain_text_that_replaces_one_table(path: Path) -> None:
     assert commands == [f"table {table}", f"delete table {table}", f"table {table} {{"]
 
 
-@by_name
+@pytest.mark.parametrize("path", [*FILES, *UPLINK_FILES], ids=lambda path: path.stem)
 def test_every_rule_counts_and_says_why(path: Path) -> None:
     for name, _, rules in rules_in(path.read_text(encoding="utf-8")):
         for rule in rules:

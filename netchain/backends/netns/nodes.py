@@ -56,6 +56,16 @@ class Node:
         self.interfaces[name] = self.next_index
         return self.next_index
 
+    def adopt(self, name: str) -> int:
+        """Remember an interface that somebody else made here; its index, 0 when there is none."""
+        try:
+            index = int(self.path(f"/sys/class/net/{name}/ifindex").read_text())
+        except FileNotFoundError:
+            return 0
+        self.interfaces[name] = index
+        self.next_index = max(self.next_index, index)
+        return index
+
     def path(self, inside: str) -> Path:
         """A path inside the node, as the keeper reaches it."""
         return Path(f"/proc/{self.pid}/root{inside}")

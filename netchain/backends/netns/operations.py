@@ -233,14 +233,7 @@ class Operations(BulkOperations):
     def do_adopt(self, message: Message) -> Answer:
         """Know an interface that somebody outside has put into the node; index 0 when it is not
         there (yet)."""
-        node, name = self._keeper.nodes[message["node"]], message["name"]
-        try:
-            index = int(node.path(f"/sys/class/net/{name}/ifindex").read_text())
-        except FileNotFoundError:
-            return {"index": 0}, []
-        node.interfaces[name] = index
-        node.next_index = max(node.next_index, index)
-        return {"index": index}, []
+        return {"index": self._keeper.nodes[message["node"]].adopt(message["name"])}, []
 
     def do_shutdown(self, _: Message) -> Answer:
         self._keeper.stop()
