@@ -1,7 +1,7 @@
 """Crashes: netchain, its keeper and its rule loader killed at every effect, under a flood.
 
 The main chain: `up`, an `up` that mends, and `down`, each struck before every effect and in the
-middle of it; the rule loader over every load; nft refusing every load; the keeper at every step.
+middle of it; in a chain of two VPNs a switch from one to the other; the rule loader over every load; nft refusing every load; the keeper at every step.
 Takes about half an hour. What is no harmless kill is printed to standard error as it is found.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,20 @@ import figures
 from commands import CHAIN, Netchain
 from crash_blows import MidLoad, is_load, refuse
 from crash_scene import Scene, scene
-from crash_trial import VERBS, Kill, Summary, points, strike, strike_keeper
+from crash_trial import (
+    SWITCH,
+    TO_AND_FRO,
+    VERBS,
+    Kill,
+    Summary,
+    Verb,
+    points,
+    strike,
+    strike_keeper,
+)
 from crash_watch import BEFORE, Point
+
+from leaktests.engine import switches
 
 GOALS: figures.Goals = {
     "flood_after_kill_min": (">", 0),
@@ -33,9 +45,9 @@ GOALS: figures.Goals = {
 }
 
 
-def in_scene(scene: Scene) -> Iterator[Kill]:
+def in_scene(scene: Scene, verbs: Sequence[Verb]) -> Iterator[Kill]:
     """All that leaves the keeper alive; where there is no link to flood, the command alone."""
-    for verb in VERBS:
+    for verb in verbs:
         every = points(scene, verb)
         for point, effect in every:
             kill = strike(scene, verb, point)
@@ -51,7 +63,7 @@ def in_scene(scene: Scene) -> Iterator[Kill]:
 def kills(netchain: Netchain) -> Iterator[Kill]:
     steps: dict[str, list[Point]] = {}
     with scene(netchain, CHAIN) as one:
-        yield from in_scene(one)
+        yield from in_scene(one, VERBS)
         for verb in VERBS:
             first = {effect.split(":")[0]: n for n, effect in
                      reversed(list(enumerate(one.effects[verb.name], 1)))}  # fmt: skip
@@ -59,6 +71,10 @@ def kills(netchain: Netchain) -> Iterator[Kill]:
     for verb in VERBS:
         for point in steps[verb.name]:
             yield strike_keeper(netchain, CHAIN, verb, point)
+    path = netchain.state / "switching.toml"
+    path.write_text(switches.profile())
+    with scene(netchain, str(path), TO_AND_FRO) as one:
+        yield from in_scene(one, [SWITCH])
 
 
 def measure() -> dict[str, Any]:

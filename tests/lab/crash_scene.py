@@ -32,7 +32,7 @@ from machine import alive, descendants
 
 from leaktests.engine.flood import Flood
 from leaktests.engine.shot import Markers
-from netchain import apply
+from netchain import apply, switched
 from netchain.backends.netns.backend import NetnsBackend
 from netchain.backends.netns.client import KeeperClient
 from netchain.commands import common
@@ -40,26 +40,56 @@ from netchain.console import Console
 from netchain.errors import NetchainError
 from netchain.lab.internet import ROUTER
 from netchain.lab.lab import SITE
-from netchain.model.addressing import UPLINK
-from netchain.model.allowed import OPEN, Link, links, tunnels
+from netchain.model.addressing import UPLINKS
+from netchain.model.allowed import OPEN, Direction, Link, links, tunnels
 from netchain.model.chain import Chain, QubeState
 from netchain.model.names import QubeName
 from netchain.site import Site
 from netchain.wire.judge import judge
+from netchain.wire.timeline import Timeline
 
 _WAIT_S = 30.0
 NO_LINK = "no link is there that a flood could come over"
 
 
-class Scene:
-    """The chain `target`, which is up; `hold` it in a context."""
+class Either(Timeline):
+    """Whichever of two chains it is: a packet is outside only if it is so of both. (That none goes
+    by the other way is for test_switch_flood.py, where it is known when the cut was.)"""
 
-    def __init__(self, netchain: Netchain, target: str, chain: Chain, site: Site) -> None:
+    def __init__(self, other: Chain) -> None:
+        super().__init__()
+        self._other = other
+
+    @property
+    def earlier(self) -> tuple[Chain, ...]:
+        return (self._other,)
+
+    def chains(self, time_ns: int, direction: Direction, now: Chain) -> tuple[Chain, ...]:  # noqa: ARG002
+        return (now, self._other)
+
+
+class Scene:
+    """The chain `target`, which is up; `hold` it in a context. `other` is what a switch makes of
+    it."""
+
+    def __init__(
+        self, netchain: Netchain, target: str, chain: Chain, site: Site, other: Chain | None = None
+    ) -> None:
         self.netchain, self.target, self.chain, self.site = netchain, target, chain, site
+        self.chains = (chain,) if other is None else (chain, other)
+        if other is not None:
+            site.timeline = Either(other)
         self._hearing = KeeperClient(SITE)  # the hooks' own: they run in other threads
         site.sensor.backend = NetnsBackend(self._hearing, ROUTER)
-        self._every = {link.name: link for link in (*links(chain), *tunnels(chain))}
-        self._shots = frames(chain, Markers(time.time_ns()))
+        present = {link.name: link for link in (*links(chain), *tunnels(chain))}
+        self._every = {
+            link.name: link for one in self.chains for link in (*links(one), *tunnels(one))
+        }
+        markers = Markers(time.time_ns())
+        self._shots = frames(chain, markers)
+        if other is not None:
+            more = frames(other, markers)
+            self._shots += [shot for shot in more if shot.place.link.name not in present]
         self.known: dict[str, set[bytes]] = {name: set() for name in self._every}
         for shot in self._shots:
             self.known[shot.place.link.name].add(shot.frame)
@@ -72,7 +102,7 @@ class Scene:
         """Of each verb that was run to its end."""
         now = time.time_ns()
         site.timeline.change(now, now, {qube.name: QubeState.READY for qube in chain.qubes})
-        for link in self._every.values():
+        for link in present.values():
             site.sensor.arm(chain, link)
         self.stacks = Stacks(self._hearing, chain)
         for qube in chain.qubes:
@@ -143,9 +173,11 @@ class Scene:
             case "create":
                 self.stacks.add(message["node"].partition(":")[2])
             case "wire":
-                client = next(e["node"] for e in message["ends"] if e["name"] == UPLINK)
-                name = QubeName(client.partition(":")[2])
-                self._arm(Link(name, self.chain[name].netvm))
+                ends = message["ends"]
+                client = next(e["node"] for e in ends if e["name"] in UPLINKS)
+                far = next(e["node"] for e in ends if e["node"] != client)
+                netvm = None if far == ROUTER else QubeName(far.partition(":")[2])
+                self._arm(Link(QubeName(client.partition(":")[2]), netvm))
             case "tunnel":
                 self._arm(Link(QubeName(message["node"].partition(":")[2]), None, tunnel=True))
 
@@ -192,7 +224,7 @@ class Scene:
         heard, injected = sensor.take()
         there = {n: self._every[n] for n in heard}
         ours = {n: {*injected.get(n, ()), *self.known[n]} for n in heard}
-        rest = {n: foreign(self.chain, there[n], found) for n, found in heard.items()}
+        rest = {n: foreign(self._has(there[n]), there[n], found) for n, found in heard.items()}
         verdicts = judge(self.chain, self.site.timeline, rest, ours)
         doubts = [f"{n} frames of {link} were lost" for link, n in sensor.tap.drops().items() if n]
         doubts += [f"the tap failed: {sensor.tap.failed}"] if sensor.tap.failed else []
@@ -202,17 +234,28 @@ class Scene:
         return [str(leak) for verdict in verdicts for leak in verdict.leaks], doubts
 
     def differs(self) -> list[str]:
-        """What `up` would change."""
-        return [str(step) for step in apply.plan(self.chain, self.site)]
+        """What `up` would change: of the chain as it is switched, when that is what is tried."""
+        chain = self.chain
+        if len(self.chains) > 1:
+            for name, given in switched.load(chain.name).netvms.items():
+                chain = chain.with_netvm(name, given.netvm)
+        return [str(step) for step in apply.plan(chain, self.site)]
+
+    def _has(self, link: Link) -> Chain:
+        return next(one for one in self.chains if link in (*links(one), *tunnels(one)))
 
 
 @contextmanager
-def scene(netchain: Netchain, target: str) -> Iterator[Scene]:
-    """The chain brought up and flooded from within; it stays as the trials leave it."""
+def scene(
+    netchain: Netchain, target: str, switch: tuple[str, str] | None = None
+) -> Iterator[Scene]:
+    """The chain brought up and flooded from within; it stays as the trials leave it. `switch` is a
+    qube and the netvm that it is switched to."""
     done = netchain("up", target)
     assert done.returncode == 0, done.stderr
     with common.site(common.find(target), Console(quiet=True)) as (chain, site):
-        found = Scene(netchain, target, chain, site)
+        other = chain.with_netvm(switch[0], QubeName(switch[1])) if switch else None
+        found = Scene(netchain, target, chain, site, other)
         try:
             yield found
         finally:

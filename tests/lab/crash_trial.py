@@ -54,6 +54,10 @@ VERBS = (
 )
 """One line a verb."""
 
+TO_AND_FRO = ("work", "vpn-b")
+SWITCH = Verb("netvm", ("netvm", "CHAIN:work", "vpn-b"), ("netvm", "CHAIN:work", "vpn-a"))
+"""In the chain of leaktests/engine/switches.py."""
+
 
 @dataclass
 class Kill:

@@ -15,15 +15,28 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from commands import Netchain
 from crash_blows import MidLoad, Second, Suspend, full_disk, is_load, refuse, silent_vpn
 from crash_proxy import Message
 from crash_scene import Scene, scene
-from crash_trial import VERBS, Blow, Kill, Summary, Verb, kill_cli, points, strike
+from crash_trial import (
+    SWITCH,
+    TO_AND_FRO,
+    VERBS,
+    Blow,
+    Kill,
+    Summary,
+    Verb,
+    kill_cli,
+    points,
+    strike,
+)
 from crash_watch import BEFORE, Point, Run
 
+from leaktests.engine import switches
 from netchain.model.chain import Role
 
 pytestmark = [pytest.mark.lab, pytest.mark.own_taps]
@@ -153,6 +166,28 @@ def test_the_machine_can_be_suspended(flooded: Scene) -> None:
     blow = Suspend(flooded, 3)
     holds(strike(flooded, MEND, at(flooded, MEND, "? prove"), blow, "suspended"))
     assert blow.doubts == [] and blow.heard > 1000
+
+
+@pytest.fixture(scope="module")
+def switching(lab: Netchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """A chain in which a workstation goes from one VPN to another."""
+    path = tmp_path_factory.mktemp("switching") / "switching.toml"
+    path.write_text(switches.profile())
+    with scene(lab, str(path), TO_AND_FRO) as found:
+        yield found
+    lab("down", str(path))
+    Path(lab.state, "switched", "switching.json").unlink(missing_ok=True)
+
+
+def test_a_switch_can_be_killed_anywhere(switching: Scene, sample: random.Random) -> None:
+    every = points(switching, SWITCH)
+    cut = next(i for i, (_, effect) in enumerate(every) if " group 0" in effect)
+    chosen = [every[cut], every[cut + 1], *sample.sample(every, 3)]
+    found = [strike(switching, SWITCH, point) for point, _ in chosen]
+    assert all(kill.status == -9 for kill in found)
+    for kill in found:
+        holds(kill)
+    assert Summary.of(found).flood_after_kill_min > 1000
 
 
 def opens(scene: Scene, role: Role) -> Blow:

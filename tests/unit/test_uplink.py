@@ -77,7 +77,8 @@ def test_a_profile_gives_a_nic_its_addresses() -> None:
 @pytest.mark.parametrize(
     ("lines", "where"),
     [('uplink = "nic:eth1"', "lan"), ('uplink = "nic:NAME"', "uplink"),
-     ('uplink = "nic:"', "uplink"), ('uplink = "nic:a b"', "uplink"), ('uplink = "nic:abcdefghijklmnop"', "uplink"),
+     ('uplink = "nic:"', "uplink"), ('uplink = "nic:a b"', "uplink"),
+     ('uplink = "nic:abcdefghijklmnop"', "uplink"),
      (f'uplink = "pasta"\n{LAN} }}', "lan"), (f'uplink = "nic:e"\n{LAN}, dns = 1 }}', "lan.dns"),
      ('uplink = "nic:e"\nlan = { address = "192.0.2.7/24" }', "lan.gateway"),
      ('uplink = "nic:e"\nlan = { address = "news.lab", gateway = 1 }', "lan.address"),
