@@ -26,6 +26,7 @@ VERBS = {
     "down": "Remove a chain",
     "status": "What a chain is doing now",
     "netvm": "Show or switch a qube's NetVM, while it runs",
+    "watch": "A chain, again whenever it changes; --block closes it when it opens",
     "plan": "What `up` would change",
     "leaktest": "Test with packets that nothing bypasses a chain",
     "report": "What an earlier leaktest found",

@@ -92,8 +92,17 @@ def digest(listing: str) -> str:
 class Backend(Protocol):
     """All methods raise NetchainError with what the backend said when something fails."""
 
-    def observe(self, chain: Chain) -> Observed:
-        """What is there of the chain, read from the kernel or the hypervisor."""
+    def observe(self, chain: Chain, only: QubeName | None = None) -> Observed:
+        """What is there of the chain, read from the kernel or the hypervisor; of one qube, if one
+        is named: then what its netvm has of its link is not looked at."""
+
+    def events(self, chain: Chain) -> Mapping[QubeName, Sequence[socket.socket]]:
+        """Of every living qube sockets that become readable when its rules or its network change;
+        they must be closed when the backend is lost, for they may keep the qube's network alive."""
+
+    def pulse(self, chain: Chain) -> str:
+        """Another text whenever something else changed than what `events` tell: which qubes live,
+        their programs, settings without notification. Cheap."""
 
     def uids(self) -> Uids: ...
 

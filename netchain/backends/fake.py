@@ -17,6 +17,7 @@ from netchain.errors import NetchainError, Problem
 from netchain.model.addressing import UPLINK, address4, downstream_interface
 from netchain.model.allowed import Direction, Link
 from netchain.model.chain import Address, Chain, Role
+from netchain.model.drift import Difference
 from netchain.model.names import QubeName
 from netchain.model.observed import UPLINK_PEER, Observed, ObservedQube
 from netchain.nft.fill import TABLE
@@ -44,6 +45,7 @@ class _Qube:
     wire: _Wire | None = None
     spare: _Wire | None = None
     services: dict[str, str] = field(default_factory=dict)
+    differs: tuple[Difference, ...] = ()
 
 
 class FakeBackend:
@@ -53,19 +55,31 @@ class FakeBackend:
         self._programs = dict(programs or {})
         self._qubes: dict[tuple[str, QubeName], _Qube] = {}
 
-    def observe(self, chain: Chain) -> Observed:
+    def observe(self, chain: Chain, only: QubeName | None = None) -> Observed:
         found = {}
         for (owner, name), q in self._qubes.items():
             link, wiring = (q.wire.netvm, q.wire.wiring) if q.wire else (None, "")
             wiring = "" if q.spare else wiring
-            if owner == chain.name:
+            if owner == chain.name and only in (None, name):
                 found[name] = ObservedQube(
-                    q.blocked, q.role, digest(q.rules), link, wiring, dict(q.services)
-                )
+                    q.blocked, q.role, digest(q.rules), link, wiring, dict(q.services), q.differs,
+                    bool(q.differs),
+                )  # fmt: skip
         return Observed(found)
 
     def living(self, chain: Chain) -> Observed:
         return self.observe(chain)
+
+    def events(self, chain: Chain) -> Mapping[QubeName, Sequence[socket.socket]]:  # noqa: ARG002
+        """None: every change shows in the pulse."""
+        return {}
+
+    def pulse(self, chain: Chain) -> str:
+        return repr(self.observe(chain))
+
+    def alter(self, chain: Chain, qube: QubeName, *differs: Difference) -> None:
+        """Change something behind everybody's back that only a new qube has not."""
+        self._get(chain, qube).differs = differs
 
     def uids(self) -> Uids:
         return Uids(tor=101, proved=False)

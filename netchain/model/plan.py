@@ -5,8 +5,9 @@ chains and random observed states:
 
 1. what differs is blocked, and everything below it, before anything else is touched; then its
    programs are stopped, so that no flow outlives what was wrong and none starts by itself;
-2. what is not wanted, or has another role now, is blocked and removed, leaves first; what is
-   missing is created, closed from its first moment (`Create` loads blocked.nft);
+2. what is not wanted, has another role now, or was altered in a way that only a new one has not,
+   is blocked and removed, leaves first; what is missing is created, closed from its first moment
+   (`Create` loads blocked.nft);
 3. links that are wrong are taken away, all of them before any is made: an address that moves must
    not be at two qubes; rules are loaded before links are made;
 4. from the uplink down: a gateway is unblocked, its services start, it must become ready; so must
@@ -173,7 +174,8 @@ def plan_up(chain: Chain, desired: Desired, observed: Observed) -> Plan:
     """The steps that turn what is observed into the chain; empty when it is there already."""
     order = chain.from_uplink()
     roles = {qube.name: qube.role for qube in order}
-    gone = [name for name, have in observed.qubes.items() if have.role != roles.get(name)]
+    found = observed.qubes.items()
+    gone = [name for name, have in found if have.altered or have.role != roles.get(name)]
     removals = _removals(gone, observed)
     observed = _after_removals(observed, gone)
     differing = {

@@ -40,7 +40,8 @@ def sysctls(role: Role) -> Mapping[str, int]:
     """Paths below /proc/sys and their values."""
     forward = int(role in _FORWARDING)
     settings = {"net/ipv4/ip_forward": forward, "net/ipv4/ip_no_pmtu_disc": _VERIFIED_PMTU}
-    for where in ("all", "default"):
+    for where in ("all", "default", "lo"):  # lo is there already, with the kernel's defaults
+        settings[f"net/ipv4/conf/{where}/forwarding"] = forward
         settings |= {f"net/ipv4/conf/{where}/{key}": value for key, value in _IPV4.items()}
         settings |= {f"net/ipv6/conf/{where}/{key}": value for key, value in _IPV6.items()}
         settings[f"net/ipv6/conf/{where}/forwarding"] = forward

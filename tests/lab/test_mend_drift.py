@@ -41,7 +41,7 @@ def test_a_program_that_was_stopped_and_continued_is_started_again(
     found = descendants(netchain.keeper())
     (pid,) = [p for p in found if _name(p) == "wireguard-go" and _network(p) == network]
     os.kill(pid, signal.SIGSTOP)
-    assert until(lambda: "wireguard is not running" in netchain("status", str(profile)).stdout, 5)
+    assert until(lambda: "wireguard: not running" in netchain("status", str(profile)).stdout, 5)
     os.kill(pid, signal.SIGCONT)
     assert "start sys-proxyvm" in steps(netchain, profile)
     assert not alive({pid})

@@ -86,7 +86,9 @@ def random_states(draw: st.DrawFn, made: Chain) -> Observed:
         role = made[name].role if exact else draw(st.sampled_from(Role))
         link = peer(made[name]) if exact else draw(links)
         wiring = draw(st.sampled_from([f"wiring-{name}", "old"]))
-        found[name] = ObservedQube(draw(st.booleans()), role, rules, link, wiring, running)
+        found[name] = ObservedQube(
+            draw(st.booleans()), role, rules, link, wiring, running, altered=draw(st.booleans())
+        )
     return Observed(found)
 
 

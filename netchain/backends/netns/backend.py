@@ -10,11 +10,12 @@ from typing import Any
 
 from netchain import paths
 from netchain.backends.base import Completed, Service, Tunnel, Uids, User
-from netchain.backends.netns import compare, wiring
+from netchain.backends.netns import compare, drift, wiring
 from netchain.backends.netns.client import KeeperClient, log_path
 from netchain.backends.netns.compare import Network
 from netchain.backends.netns.listings import Loaded, key, loaded, role_table, table
 from netchain.backends.netns.switching import Switching, node_of, used_label, used_uplink
+from netchain.backends.netns.watching import Watching
 from netchain.errors import NetchainError, Problem
 from netchain.model import addressing
 from netchain.model.addressing import CLIENT_MAC, NETVM_MAC, TUNNEL, UPLINK
@@ -36,7 +37,7 @@ _CHANGED = "changed"
 _VOLUME = PurePosixPath("/run/rw")
 
 
-class NetnsBackend(Switching):
+class NetnsBackend(Switching, Watching):
     """Qubes as network namespaces of one site; `router` is the node that sells the uplink."""
 
     def __init__(self, keeper: KeeperClient, router: str) -> None:
@@ -44,17 +45,20 @@ class NetnsBackend(Switching):
         self._router = router
         self._blocked = (data_dir() / "firewall_rules" / "blocked.nft").read_text()
 
-    def observe(self, chain: Chain) -> Observed:
+    def observe(self, chain: Chain, only: QubeName | None = None) -> Observed:
         prefix = f"{chain.name}:"
         found = self.keeper.ask("observe", prefix=prefix)["nodes"]
+        links = {_name(n): wiring.read_label(used_label(s["uplinks"]))[0] for n, s in found.items()}
+        prefix += only or ""
         dumps = self.keeper.ask("network", prefix=prefix)["nodes"]
         networks = {node: compare.network(changes) for node, changes in dumps.items()}
+        strange = self.keeper.ask("strange", prefix=prefix)["nodes"]
         rules = self.keeper.ask("loaded", prefix=prefix)["nodes"]
         qubes = {}
         for node, state in found.items():
-            if node not in rules:
+            if node not in rules or only not in (None, _name(node)):
                 continue  # it ended meanwhile
-            name, has = QubeName(node.partition(":")[2]), Loaded(*rules[node])
+            name, has = _name(node), Loaded(*rules[node])
             services = _services(state)
             if services.get(SERVICE) and _tunnel_changed(chain, name, networks.get(node)):
                 services[SERVICE] = _CHANGED
@@ -63,13 +67,21 @@ class NetnsBackend(Switching):
             networks[node] = compare.as_the_only(uplink, networks.get(node, compare.NOTHING))
             if len(state["uplinks"]) > 1 or _rewired(chain, name, link, networks):
                 wired = ""
+            blocked = has.blocked == self._blocked_digest
+            tables = drift.tables(has.tables, blocked=blocked)
+            differs, altered = drift.find(
+                chain, name, links, networks[node], [*strange.get(node, ()), *tables]
+            )
             qubes[name] = ObservedQube(
-                blocked=has.blocked == self._blocked_digest,
+                blocked=blocked,
                 role=Role(state["role"]),
                 rules=has.rules,
                 link=link,
                 wiring=wired,
                 services=services,
+                differs=differs,
+                altered=altered,
+                programs=drift.programs(state["services"]),
             )
         return Observed(qubes)
 
@@ -80,7 +92,7 @@ class NetnsBackend(Switching):
         for node, state in found.items():
             link, _ = wiring.read_label(used_label(state["uplinks"]))
             have = ObservedQube(blocked=False, link=link, services=_services(state))
-            qubes[QubeName(node.partition(":")[2])] = have
+            qubes[_name(node)] = have
         return Observed(qubes)
 
     @cached_property
@@ -272,6 +284,10 @@ def _tunnel_changed(chain: Chain, name: QubeName, own: Network | None) -> bool:
         return False
     spec = Tunnel(TUNNEL, vpn.settings.addresses, vpn.settings.mtu)
     return bool(compare.tunnel_differs(spec, own or compare.NOTHING))
+
+
+def _name(node: str) -> QubeName:
+    return QubeName(node.partition(":")[2])
 
 
 def _services(state: Mapping[str, Any]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from netchain.backends.netns import flows, nodes
 from netchain.backends.netns.network_dump import dump
 from netchain.backends.netns.nodes import Node
 from netchain.backends.netns.rpc import Message
+from netchain.backends.netns.strange import strange
 
 if TYPE_CHECKING:
     from netchain.backends.netns.keeper import Keeper
@@ -32,8 +33,13 @@ class BulkOperations:
         """What the network of such nodes is: their addresses, routes, neighbours."""
         return {"nodes": {n.name: dump(n.netlink) for n in self._those(message)}}, []
 
+    def do_strange(self, message: Message) -> Answer:
+        """What such nodes have that nobody gave them (strange.py)."""
+        home, those = self._keeper.home, self._those(message)
+        return {"nodes": {n.name: [vars(each) for each in strange(n, home)] for n in those}}, []
+
     def do_loaded(self, message: Message) -> Answer:
-        """What rules such nodes have: the digests of their blocked table, and of all else."""
+        """What rules such nodes have (listings.Loaded)."""
         nodes = self._those(message)
         found = self._keeper.rules.loaded([node.netns for node in nodes])
         digests = {node.name: astuple(one) for node, one in zip(nodes, found, strict=True)}

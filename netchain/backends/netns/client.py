@@ -108,11 +108,17 @@ class KeeperClient:
 
     def ask_socket(self, do: str, **arguments: Any) -> socket.socket:
         """An operation that answers with an open socket."""
+        return self.ask_sockets(do, 1, **arguments)[0]
+
+    def ask_sockets(self, do: str, count: int, **arguments: Any) -> list[socket.socket]:
+        """An operation that answers with so many open sockets."""
         syscalls.allow_descriptors(DESCRIPTORS)
         _, fds = self._exchange(do, arguments)
-        if not fds:  # the kernel leaves out what there is no room for
+        if len(fds) < count:  # the kernel leaves out what there is no room for
+            for fd in fds:
+                os.close(fd)
             raise NetchainError(Problem("E002", "too many open files (ulimit -n)"))
-        return socket.socket(fileno=fds[0])
+        return [socket.socket(fileno=fd) for fd in fds]
 
     def pid(self, node: str) -> int:
         """The process that holds the node, as this process numbers it."""

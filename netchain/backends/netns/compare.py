@@ -52,11 +52,17 @@ def tunnel_differs(spec: Tunnel, own: Network) -> list[str]:
 
 
 def _compared(want: Iterable[Change], have: Network, *devices: str) -> list[str]:
-    """Of what is there only that of these interfaces counts ("" for none)."""
+    missing, extra = compared(want, have, *devices)
+    found = [f"missing: {_words(fact)}" for fact in missing]
+    return found + [f"not ours: {_words(fact)}" for fact in extra]
+
+
+def compared(want: Iterable[Change], have: Network, *devices: str) -> tuple[list[Fact], list[Fact]]:
+    """What is missing, and what is not ours; of what is there only that of these interfaces counts
+    ("" for none)."""
     expected = {_fact(change) for change in want}
     there = {fact for device in devices for fact in have.get(device, ())}
-    missing = [f"missing: {_words(fact)}" for fact in sorted(expected - there)]
-    return missing + [f"not ours: {_words(fact)}" for fact in sorted(there - expected)]
+    return sorted(expected - there), sorted(there - expected)
 
 
 def _fact(change: Change) -> Fact:

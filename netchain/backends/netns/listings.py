@@ -7,24 +7,29 @@ a listing of each.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 from netchain.backends.base import digest
 from netchain.nft.fill import BLOCKED_TABLE, TABLE
 
+_TABLE = re.compile(r"^table (\S+ \S+) \{", re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class Loaded:
-    """Digests of a qube's blocked table, and of all the rules beside it; each "" without any."""
+    """Digests of a qube's blocked table and of its role's, each "" without it; family and name of
+    every table, one a line."""
 
     blocked: str
     rules: str
+    tables: str
 
 
 def loaded(listing: str) -> Loaded:
-    """Rules of somebody else's beside ours are a difference, too."""
-    blocked = table(listing, BLOCKED_TABLE)
-    return Loaded(digest(blocked), digest(listing.replace(blocked, "")))
+    """Tables of somebody else's beside ours are a difference, too (drift.py)."""
+    blocked, role = (digest(table(listing, name)) for name in (BLOCKED_TABLE, TABLE))
+    return Loaded(blocked, role, "\n".join(_TABLE.findall(listing)))
 
 
 def role_table(listing: str) -> str:

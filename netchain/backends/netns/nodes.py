@@ -39,7 +39,7 @@ _PROC = _TMPFS | syscalls.MS_NOEXEC
 @dataclass
 class Node:
     """A living node: its PID (as the keeper sees it), namespace and kept netlink socket; `role` is
-    what it was made for, in its maker's words."""
+    what it was made for, in its maker's words, `sysctls` what it was made with."""
 
     name: str
     role: str
@@ -49,6 +49,7 @@ class Node:
     tunnels: dict[str, int] = field(default_factory=dict)
     interfaces: dict[str, int] = field(default_factory=lambda: {"lo": 1})
     next_index: int = 10
+    sysctls: Mapping[str, Any] = field(default_factory=dict)
 
     def new_interface(self, name: str) -> int:
         """An interface index that nothing in this node has, remembered by the name."""
@@ -99,7 +100,9 @@ def create(name: str, spec: Mapping[str, Any], own_pidns: int) -> Node:
         os.waitpid(pid, 0)
         raise OSError(f"{name}: {answer.decode(errors='replace') or 'ended while starting'}")
     netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    return Node(name, spec.get("role", ""), pid, netns, Netlink(netns))
+    node = Node(name, spec.get("role", ""), pid, netns, Netlink(netns))
+    node.sysctls = spec.get("sysctls", {})
+    return node
 
 
 def within(node_netns: int, own_netns: int) -> _Within:

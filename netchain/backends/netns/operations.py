@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from netchain.backends.base import Command, Service, User
 from netchain.backends.netns import changes, nodes, syscalls
 from netchain.backends.netns.bulk import Answer, BulkOperations
+from netchain.backends.netns.events import open_events
 from netchain.backends.netns.rpc import Message
 from netchain.model.addressing import TUNNEL, UPLINKS
 from netchain.wire.packet_socket import open_inject_socket, open_packet_socket
@@ -208,6 +209,11 @@ class Operations(BulkOperations):
         with nodes.within(node.netns, self._keeper.home):
             sock = opener(message["name"])
         return {}, [sock.detach()]
+
+    def do_events(self, message: Message) -> Answer:
+        """Sockets on which the kernel tells of changes in a node (events.py)."""
+        opened = open_events(self._keeper.nodes[message["node"]], self._keeper.home)
+        return {}, [sock.detach() for sock in opened]
 
     def do_connect(self, message: Message) -> Answer:
         """A connection to a Unix socket in a node, whose owner may be hostile: its last part is no
