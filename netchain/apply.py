@@ -18,6 +18,7 @@ from netchain.backends.base import Backend
 from netchain.errors import Exit, NetchainError, Problem
 from netchain.model.allowed import Link, links, tunnels
 from netchain.model.chain import Chain, QubeState
+from netchain.model.disposable import Widen
 from netchain.model.names import QubeName
 from netchain.model.observed import UPLINK_PEER, Observed
 from netchain.model.plan import (
@@ -40,6 +41,7 @@ from netchain.model.plan import (
     plan_down,
     plan_up,
 )
+from netchain.nft.disposables import admission
 from netchain.nft.fill import Facts, rules_for
 from netchain.prove import Verdict, prove
 from netchain.readiness import wait_ready
@@ -95,7 +97,7 @@ def up(chain: Chain, site: Site) -> Plan:
     state says so, or what could not be closed.
     """
     since = time.time_ns() if site.timeline.now else 0  # what was heard before keeps its states
-    site.timeline.change(since, since, _states(site.backend.observe(chain)))
+    site.timeline.change(since, since, states_of(site.backend.observe(chain)))
     steps = plan(chain, site)
     _run(chain, site, steps)
     if not steps:
@@ -103,7 +105,7 @@ def up(chain: Chain, site: Site) -> Plan:
     return steps
 
 
-def _states(observed: Observed) -> dict[QubeName, QubeState]:
+def states_of(observed: Observed) -> dict[QubeName, QubeState]:
     """Qubes that run already and are open: what they send is judged from the start."""
     found = observed.qubes
     return {n: QubeState.BLOCKED if q.blocked else QubeState.READY for n, q in found.items()}
@@ -245,6 +247,9 @@ def _change(chain: Chain, site: Site, step: Step) -> None:
     match step:
         case Load():
             backend.load_rules(chain, name, rules_for(chain, chain[name], facts(backend)))
+        case Widen():
+            lines = admission(chain, chain[step.client])
+            backend.load_rules(chain, name, "".join(f"add {line}\n" for line in lines))
         case Attach():
             backend.attach(chain, name)
             site.sensor.arm(chain, Link(name, chain[name].netvm))

@@ -32,6 +32,7 @@ VERBS = {
     "report": "What an earlier leaktest found",
     "exec": "Run a command in a qube: netchain exec CHAIN[:QUBE] -- CMD",
     "shell": "A shell in a qube",
+    "disp": "Run a command in a fresh qube that vanishes with it",
     "ls": "Chains and profiles",
     "doctor": "What is missing on this computer, and how to fix it",
     "lab": "The private internet: up, down, status",

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from netchain import apply
 from netchain.model import addressing
 from netchain.model.chain import Chain, Qube, Role
 from netchain.model.drift import Difference, shown
+from netchain.model.names import number_of
 from netchain.model.observed import Observed, ObservedQube, Program
 from netchain.model.plan import Desired, DesiredQube, peer
 from netchain.nft import difference
@@ -93,7 +94,18 @@ def look(chain: Chain, site: Site, wanted: Desired, progress: Progress) -> Chain
         for qube in reversed(chain.from_uplink())
     )
     is_up = all(qube.state in ("ready", APART) for qube in qubes) and not site.trouble
-    return ChainNow(chain, "up" if is_up else _verdict(chain, observed), qubes)
+    verdict = "up" if is_up else _verdict(chain, observed)
+    return ChainNow(chain, verdict, (*_disposables(chain, observed), *qubes))
+
+
+def _disposables(chain: Chain, observed: Observed) -> Iterator[QubeNow]:
+    """Those that live: beside the profile, and so no difference from it."""
+    for name, have in observed.apart({qube.name for qube in chain.qubes})[1].qubes.items():
+        label = chain.with_role(Role.WORKSTATION)[0].label
+        qube = Qube(name, Role.WORKSTATION, label, have.link)
+        address = str(addressing.disposable4(number_of(name) or 0))
+        state = "blocked" if have.blocked else "ready"
+        yield QubeNow(qube, address, state, "disposable", (), ())
 
 
 def _verdict(chain: Chain, observed: Observed) -> str:

@@ -15,8 +15,9 @@ import signal
 import sys
 import termios
 import tty
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path, PurePath
 
 import click
 
@@ -52,28 +53,39 @@ def run(target: str, words: tuple[str, ...]) -> int:
         problem = Problem("E057", f"there is no running qube {qube!r} in {chain.name}",
                           accepted=names, help=f"netchain up {name}")  # fmt: skip
         raise NetchainError(problem, Exit.NOT_READY)
+    return in_node(keeper, node, words)
+
+
+def in_node(
+    keeper: KeeperClient, node: str, words: tuple[str, ...], home: PurePath | None = None
+) -> int:
+    """Run the program in a node that runs, with our terminal when there is one; with `home` that is
+    its home and where it starts."""
+    spawn = partial(_spawn, keeper, node, words, home)
     if sys.stdin.isatty() and sys.stdout.isatty():
-        return _with_terminal(keeper, node, words)
-    with _spawn(keeper, node, words, (0, 1, 2), terminal=False) as spawned:
+        return _with_terminal(spawn)
+    with spawn((0, 1, 2), terminal=False) as spawned:
         return spawned.wait() or 0
 
 
 def _spawn(
-    keeper: KeeperClient, node: str, words: tuple[str, ...], streams: tuple[int, int, int],
-    *, terminal: bool,
+    keeper: KeeperClient, node: str, words: tuple[str, ...], home: PurePath | None,
+    streams: tuple[int, int, int], *, terminal: bool,
 ) -> Spawned:  # fmt: skip
     environment = {k: v for k, v in os.environ.items() if k in _KEPT or k.startswith("LC_")}
+    if home is not None:
+        environment["HOME"] = str(home)
     return keeper.spawn(
         node, words, streams, user=User.PERSON, terminal=terminal,
-        directory=str(Path.cwd()), environment=environment,
+        directory=str(home or Path.cwd()), environment=environment,
     )  # fmt: skip
 
 
-def _with_terminal(keeper: KeeperClient, node: str, words: tuple[str, ...]) -> int:
+def _with_terminal(spawn: Callable[..., Spawned]) -> int:
     master, slave = pty.openpty()
     _copy_size(master)
     signal.signal(signal.SIGWINCH, lambda *_: _copy_size(master))
-    with _spawn(keeper, node, words, (slave, slave, slave), terminal=True) as spawned:
+    with spawn((slave, slave, slave), terminal=True) as spawned:
         os.close(slave)
         with _raw():
             _relay(master)

@@ -9,6 +9,7 @@ from netchain.console import Console
 from netchain.errors import NetchainError
 from netchain.lab.lab import Lab
 from netchain.model.chain import Chain
+from netchain.model.names import number_of
 from netchain.uplink.real import RealSite
 
 
@@ -22,8 +23,11 @@ def command(as_json: bool, quiet: bool) -> None:
     for name, path in common.profiles().items():
         try:
             chain = common.find(name).chain
-            count = in_lab.get(chain.name, 0) if chain.is_lab else _own_site(chain)
-            state = f"{count} of {len(chain.qubes)} qubes"
+            names = in_lab.get(chain.name, []) if chain.is_lab else _own_site(chain)
+            living = sum(bool(number_of(qube)) for qube in names)
+            state = f"{len(names) - living} of {len(chain.qubes)} qubes"
+            if living:
+                state += f", {living} disposable{'s' if living > 1 else ''}"
             rows.append({"name": name, "path": str(path), "state": state, "problems": 0})
         except NetchainError as error:
             count = len(error.problems)
@@ -32,23 +36,23 @@ def command(as_json: bool, quiet: bool) -> None:
     console.result(text, {"chains": rows})
 
 
-def _own_site(chain: Chain) -> int:
+def _own_site(chain: Chain) -> list[str]:
     """Running qubes of a chain on a real uplink."""
     try:
-        keeper = RealSite.attach(chain).keeper
-        return len(keeper.ask("observe", prefix=f"{chain.name}:")["nodes"])
+        nodes = RealSite.attach(chain).keeper.ask("observe", prefix=f"{chain.name}:")["nodes"]
+        return [node.partition(":")[2] for node in nodes]
     except NetchainError:
-        return 0
+        return []
 
 
-def _running() -> dict[str, int]:
+def _running() -> dict[str, list[str]]:
     """Running qubes of the lab by chain; empty when it is not up."""
     try:
         nodes = Lab.attach().keeper.ask("observe", prefix="")["nodes"]
     except NetchainError:
         return {}
-    counts: dict[str, int] = {}
+    found: dict[str, list[str]] = {}
     for node in nodes:
-        chain = node.partition(":")[0]
-        counts[chain] = counts.get(chain, 0) + 1
-    return counts
+        chain, _, qube = node.partition(":")
+        found.setdefault(chain, []).append(qube)
+    return found

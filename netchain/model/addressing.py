@@ -18,6 +18,8 @@ VIRTUAL_DNS = (IPv4Address("10.139.1.1"), IPv4Address("10.139.1.2"))
 CLIENT_MAC = "00:16:3e:5e:6c:00"
 NETVM_MAC = "fe:ff:ff:ff:ff:ff"
 _FIRST_QID = 10
+FIRST_DISPOSABLE = 1 << 14
+"""Disposables' numbers are counted from here: no profile is that long."""
 
 GROUP_UPLINK, GROUP_DOWNSTREAM, GROUP_TUNNEL = 1, 2, 3
 UPLINK, TUNNEL = "eth0", "wg0"
@@ -27,11 +29,17 @@ UPLINKS = (UPLINK, "eth1")
 
 def qid(chain: Chain, name: str) -> int:
     """The qube's number; KeyError when the chain has no such qube."""
-    return _FIRST_QID + chain.number(name)
+    dispid = chain[name].dispid
+    return FIRST_DISPOSABLE + dispid if dispid else _FIRST_QID + chain.number(name)
 
 
 def address4(chain: Chain, name: str) -> IPv4Address:
     return QUBES4.network_address + qid(chain, name)
+
+
+def disposable4(number: int) -> IPv4Address:
+    """The address of a disposable, which its number alone gives."""
+    return QUBES4.network_address + FIRST_DISPOSABLE + number
 
 
 def address6(chain: Chain, name: str) -> IPv6Address:

@@ -93,7 +93,8 @@ class Lan:
 class Qube:
     """One qube. `netvm` is None for the `net` role, and for a qube that has no network.
 
-    `clearnet` says that somebody allowed a workstation of a Tor chain to go without Tor.
+    `clearnet` says that somebody allowed a workstation of a Tor chain to go without Tor; `dispid`
+    is a disposable's number.
     """
 
     name: QubeName
@@ -102,6 +103,7 @@ class Qube:
     netvm: QubeName | None = None
     vpn: Vpn | None = None
     clearnet: bool = False
+    dispid: int = 0
 
     @property
     def provides_network(self) -> bool:

@@ -12,6 +12,9 @@ from typing import Self
 
 NAME_ACCEPTED = "a letter, then letters, digits, _ or -, at most 31 characters"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}", re.ASCII)
+NUMBERS = range(1, 10000)
+"""Of disposables (core-admin, `dispid`)."""
+_DISPOSABLE = re.compile(r"disp([1-9][0-9]{0,3})", re.ASCII)
 
 
 class _Name(str):
@@ -43,3 +46,9 @@ class QubeName(_Name):
         if text in ("uplink", "none"):
             raise ValueError(f"{NAME_ACCEPTED}, and not uplink or none")
         return super().parse(text)
+
+
+def number_of(name: str) -> int:
+    """The number in a disposable's name; 0 for any other name."""
+    match = _DISPOSABLE.fullmatch(name)
+    return int(match[1]) if match else 0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from netchain.model.chain import Role
 from netchain.model.drift import Difference
-from netchain.model.names import QubeName
+from netchain.model.names import QubeName, number_of
 
 UPLINK_PEER = QubeName("uplink")
 """Stands for the internet where a `net` qube's link is named; no qube of a role below has it."""
@@ -50,3 +50,9 @@ class Observed:
     """Every living qube of one chain; empty when the chain is down."""
 
     qubes: Mapping[QubeName, ObservedQube] = field(default_factory=dict)
+
+    def apart(self, names: Collection[str]) -> tuple[Observed, Observed]:
+        """Without the disposables (but for those of these names), and they alone."""
+        beside = {n for n in self.qubes if number_of(n) and n not in names}
+        rest = {n: have for n, have in self.qubes.items() if n not in beside}
+        return Observed(rest), Observed({n: self.qubes[n] for n in beside})

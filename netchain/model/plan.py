@@ -171,23 +171,26 @@ def render(plan: Plan) -> str:
 
 
 def plan_up(chain: Chain, desired: Desired, observed: Observed) -> Plan:
-    """The steps that turn what is observed into the chain; empty when it is there already."""
-    order = chain.from_uplink()
-    roles = {qube.name: qube.role for qube in order}
+    """The steps that turn what is observed into the chain; empty when it is there already. Of what
+    is beside it (disposables), one ends when something above it is touched."""
+    order, every, roles = chain.from_uplink(), observed, {q.name: q.role for q in chain.qubes}
+    observed, living = every.apart(roles)
     found = observed.qubes.items()
     gone = [name for name, have in found if have.altered or have.role != roles.get(name)]
-    removals = _removals(gone, observed)
     observed = _after_removals(observed, gone)
     differing = {
         q.name for q in order if _differs(chain, q, desired[q.name], observed.qubes.get(q.name))
     }
     touched = {q.name for q in order if q.name in differing or _is_below(chain, q, differing)}
+    stays = {*roles, None} - touched
+    gone += [name for name, have in living.qubes.items() if have.link not in stays]
     blocks: list[Step] = [
         Block(name)
         for name in (q.name for q in order)
         if name in touched and name in observed.qubes and not observed.qubes[name].blocked
     ]
-    steps = blocks + _stops(touched, observed) + removals + _detaches(order, desired, observed)
+    steps = blocks + _stops(touched, observed) + _removals(gone, every)
+    steps += _detaches(order, desired, observed)
     steps += [Create(qube.name) for qube in order if qube.name not in observed.qubes]
     for qube in order:
         if qube.name in touched:

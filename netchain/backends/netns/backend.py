@@ -25,6 +25,7 @@ from netchain.model.names import QubeName
 from netchain.model.observed import Observed, ObservedQube
 from netchain.model.plan import peer
 from netchain.model.sysctls import sysctls
+from netchain.nft.disposables import admission
 from netchain.nft.fill import BLOCKED_TABLE, TABLE
 from netchain.resources import data_dir
 from netchain.vpn.wireguard import SERVICE
@@ -123,14 +124,21 @@ class NetnsBackend(Switching, Watching):
         return [found[name] for name in keys]
 
     def create(self, chain: Chain, qube: QubeName) -> None:
+        """A disposable has its volume in memory, and ends with this backend's connection."""
         spec = {
             "hostname": qube,
             "role": chain[qube].role,
             "sysctls": sysctls(chain[qube].role),
-            "binds": {str(_VOLUME): str(private_volume(chain, qube))},
             "hide": [*_SHARED, str(paths.runtime_dir()), str(paths.state_dir())],
         }
-        self.keeper.ask("create", node=node_of(chain, qube), spec=spec, rules=self._blocked)
+        node, tied = node_of(chain, qube), None
+        if chain[qube].dispid:
+            spec["fresh"] = [str(_VOLUME)]
+            tied = {"node": node_of(chain, str(chain[qube].netvm)), "rules": [
+                f"delete {line}" for line in admission(chain, chain[qube])]}  # fmt: skip
+        else:
+            spec["binds"] = {str(_VOLUME): str(private_volume(chain, qube))}
+        self.keeper.ask("create", node=node, spec=spec, rules=self._blocked, tied=tied)
 
     def remove(self, chain: Chain, qube: QubeName) -> None:
         self.keeper.ask("remove", node=node_of(chain, qube))

@@ -45,6 +45,11 @@ class BulkOperations:
         digests = {node.name: astuple(one) for node, one in zip(nodes, found, strict=True)}
         return {"nodes": digests}, []
 
+    def do_names(self, message: Message) -> Answer:
+        """Every name with the prefix that a node has or ever had."""
+        found = [n for n in self._keeper.tied.names if n.startswith(message["prefix"])]
+        return {"names": found}, []
+
     def do_known(self, message: Message) -> Answer:
         """The digests of those of the rule texts that were checked before, by `listings.key`."""
         return {"digests": self._keeper.rules.known(message["keys"])}, []

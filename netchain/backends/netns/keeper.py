@@ -31,6 +31,7 @@ from netchain.backends.netns.nodes import Node
 from netchain.backends.netns.operations import Operations
 from netchain.backends.netns.rules import RuleLoader
 from netchain.backends.netns.services import Supervised, Supervisor
+from netchain.backends.netns.tied import Tied
 from netchain.model.addressing import UPLINKS
 from netchain.wire.packet_socket import SO_TIMESTAMPNS
 
@@ -48,6 +49,7 @@ class Keeper:
         self._ending: dict[int, Node] = {}
         self._ended: set[int] = set()
         self.rules = RuleLoader()
+        self.tied = Tied(self)
         self.services = Supervisor(self._spawn_service)
         self._stamping = _time_stamps()
         self._own_pidns = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
@@ -89,6 +91,7 @@ class Keeper:
             self._close_ended()
         node = nodes.create(name, spec, self._own_pidns)
         self.nodes[name] = node
+        self.tied.names.add(name)
         return node
 
     def remove(self, name: str) -> None:
@@ -141,6 +144,7 @@ class Keeper:
         with contextlib.suppress(OSError):
             self.rules.forget([node.netns])
         node.close()
+        self.tied.ended(node.name)
 
     def _reap_one(self, options: int) -> int:
         """Reap one ended child, note its PID and return it; 0 when (with WNOHANG) there is none.
@@ -175,6 +179,8 @@ class Keeper:
                 self._spawn_for(client, message, fds)
                 return
             answer, given = self._operations.run(message)
+            if message.get("tied") and "error" not in answer:
+                self.tied.tie(message["node"], client, message["tied"])
             rpc.send(client, answer, given)
             for fd in given:
                 os.close(fd)
@@ -187,6 +193,7 @@ class Keeper:
     def _forget(self, client: socket.socket) -> None:
         self._selector.unregister(client)
         client.close()
+        self.tied.left(client)
         for running in self._running.values():
             if running.client is client and running.process.poll() is None:
                 spawn.kill(running.process)

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 from netchain.backends.base import digest
+from netchain.nft.disposables import comparable
 from netchain.nft.fill import BLOCKED_TABLE, TABLE
 
 _TABLE = re.compile(r"^table (\S+ \S+) \{", re.MULTILINE)
@@ -27,9 +28,11 @@ class Loaded:
 
 
 def loaded(listing: str) -> Loaded:
-    """Tables of somebody else's beside ours are a difference, too (drift.py)."""
-    blocked, role = (digest(table(listing, name)) for name in (BLOCKED_TABLE, TABLE))
-    return Loaded(blocked, role, "\n".join(_TABLE.findall(listing)))
+    """Tables of somebody else's beside ours are a difference, too (drift.py); elements of
+    disposables are none."""
+    blocked, role = (table(listing, name) for name in (BLOCKED_TABLE, TABLE))
+    names = "\n".join(_TABLE.findall(listing))
+    return Loaded(digest(blocked), digest(comparable(role)), names)
 
 
 def role_table(listing: str) -> str:

@@ -27,6 +27,7 @@ from typing import Any
 from netchain.backends.base import digest
 from netchain.backends.netns import rpc, syscalls
 from netchain.backends.netns.listings import key, loaded, role_table
+from netchain.nft.disposables import comparable
 from netchain.nft.library import load_library
 
 MAX_CONTEXTS = 800
@@ -117,7 +118,7 @@ class Worker:
             return answer
         if len(self._known) >= _MAX_KNOWN:
             self._known.clear()
-        found = digest(role_table(answer["output"]))
+        found = digest(comparable(role_table(answer["output"])))
         self._known[key(text)] = found
         return {"digest": found}
 

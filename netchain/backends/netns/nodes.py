@@ -79,7 +79,8 @@ class Node:
 
 def create(name: str, spec: Mapping[str, Any], own_pidns: int) -> Node:
     """A new node; `spec` has hostname, role, resolv (addresses), hosts (name to address),
-    sysctls, binds (path inside to directory here), hide (directories that it must not see).
+    sysctls, binds (path inside to directory here), fresh (directories in memory that end with the
+    node), hide (directories that it must not see).
 
     Raises OSError with the step that failed; then nothing is left of it.
     """
@@ -160,6 +161,9 @@ def _mounts(spec: Mapping[str, Any]) -> None:
     for inside, fd in binds.items():
         Path(inside).mkdir(parents=True, exist_ok=True)
         syscalls.mount(f"/proc/self/fd/{fd}", inside, flags=syscalls.MS_BIND)
+    for inside in spec.get("fresh", ()):
+        Path(inside).mkdir(parents=True)
+        syscalls.mount("tmpfs", inside, "tmpfs", _TMPFS, "mode=1777")
     _etc(spec)
 
 
