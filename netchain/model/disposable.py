@@ -2,7 +2,7 @@
 
 A disposable is no part of its chain's profile. Its number (1 to 9999, `dispid` in core-admin) makes
 its name and its address: 10.137.64.0 and the number, behind all that a profile can use. (Qubes' own
-10.138.0.0/16 would be a second range in every rule, docs/decisions/0006-disposables.md.)
+10.138.0.0/16 would be a second range in every rule, docs/decisions/0007-disposables.md.)
 """
 
 from __future__ import annotations

@@ -73,7 +73,8 @@ def disposable(up: Netchain) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     try:
         yield line(process), process
     finally:
-        process.communicate("\n", timeout=30)
+        if process.poll() is None:
+            process.communicate("\n", timeout=30)
 
 
 def test_a_command_runs_in_a_fresh_qube_which_is_gone_afterwards(up: Netchain) -> None:
@@ -124,7 +125,7 @@ def test_it_ends_with_netchain_however_that_ends(up: Netchain, number: signal.Si
     name = line(process)
     assert name in living(up)
     os.kill(process.pid, number)
-    process.wait(30)
+    process.communicate(timeout=30)
     assert until(lambda: living(up) == {}, 20)
     assert until(lambda: traces(up) == before, 20)
     assert up("plan", "--exit-code").returncode == 0
@@ -140,7 +141,7 @@ def test_killed_while_it_is_made_it_leaves_nothing(up: Netchain) -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(tenths / 10)
         process.kill()
-        process.wait(30)
+        process.communicate(timeout=30)
     assert until(lambda: living(up) == {} and traces(up) == before, 30)
     assert up("plan", "--exit-code").returncode == 0
     assert '"page"' in up.page()
@@ -157,30 +158,39 @@ class Streams:
         self._socket.sendall(b"AUTHENTICATE\r\nSETEVENTS STREAM\r\n")
         self._heard = b""
 
+    def close(self) -> None:
+        self._socket.close()
+
     def circuits(self) -> dict[str, set[str]]:
         """By address, of all streams until now: GETINFO's answer comes behind their events."""
         self._socket.sendall(b"GETINFO version\r\n")
         while b"250-version" not in self._heard:
             self._heard += self._socket.recv(1 << 16)
         text, self._heard = self._heard.decode(), b""
-        clients = dict(re.findall(r"650 STREAM (\d+) NEW .*SOURCE_ADDR=([0-9.]+):", text))
+        clients = dict(
+            re.findall(r"650 STREAM (\d+) NEW(?:RESOLVE)? .*SOURCE_ADDR=([0-9.]+):", text)
+        )
         found: dict[str, set[str]] = {}
-        for stream, circuit in re.findall(r"650 STREAM (\d+) SUCCEEDED (\d+) ", text):
+        for stream, circuit in re.findall(r"650 STREAM (\d+) SENT[A-Z]+ (\d+) ", text):
             found.setdefault(clients[stream], set()).add(circuit)
         return found
 
 
-def test_no_two_disposables_share_a_circuit(up: Netchain, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_two_disposables_share_a_circuit(
+    up: Netchain, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     """In turn, to the same place by the same port; the workstation's own fetches do share one."""
     with attached(up, CHAIN, monkeypatch) as running:
         streams = Streams(running)
+        request.addfinalizer(streams.close)
         fetch = f"{FETCH} >/dev/null; {FETCH} >/dev/null"
         assert up("exec", CHAIN, "--", "sh", "-c", fetch).returncode == 0
         for _ in range(3):
             assert up("disp", CHAIN, "--", "sh", "-c", fetch).returncode == 0
         found = streams.circuits()
-    assert len(found) == 4 and all(len(circuits) == 1 for circuits in found.values())
-    assert len(set().union(*found.values())) == 4
+    every = [circuit for circuits in found.values() for circuit in circuits]
+    assert len(found) == 4 and len(set(every)) == len(every)
+    assert all(len(circuits) == 2 for circuits in found.values())  # one for names, one for TCP
 
 
 def test_no_name_and_so_no_address_is_used_twice(up: Netchain) -> None:
@@ -202,8 +212,9 @@ def test_up_ends_it_when_it_must_change_what_is_above(
     up: Netchain, disposable: tuple[str, subprocess.Popen[str]]
 ) -> None:
     name, process = disposable
-    up.in_network(GATEWAY, "nft", "add", "table", "inet", "foreign")
+    up.in_network(GATEWAY, "nft", "flush", "chain", "inet", "netchain", "forward")
     assert f"- remove    {name}" in up("plan").stdout
     assert up("up").returncode == 0
-    assert process.wait(30) == 137
+    process.communicate(timeout=30)
+    assert process.returncode == 137
     assert living(up) == {}
