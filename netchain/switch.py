@@ -19,7 +19,7 @@ from netchain.model.allowed import Link, links, tunnels
 from netchain.model.chain import Address, Chain, QubeState, Role
 from netchain.model.plan import Await, Block, Plan, Prove, Step
 from netchain.model.switch import (
-    Admit,
+    AllowBoth,
     CutOver,
     Forget,
     Prepare,
@@ -97,7 +97,7 @@ class _Running:
             self._remember()
             self._over(self._began, time.time_ns())
         match step:
-            case Admit() | Prepare() | CutOver() | Reroute() | Forget() | Retire():
+            case AllowBoth() | Prepare() | CutOver() | Reroute() | Forget() | Retire():
                 site.say(str(step))
                 self._own(step)
             case Prove() if self._cut is None:
@@ -113,7 +113,7 @@ class _Running:
     def _own(self, step: Step) -> None:
         backend, switch, sensor = self._site.backend, self._switch, self._site.sensor
         match step:
-            case Admit():
+            case AllowBoth():
                 backend.load_rules(switch.new, step.qube, self._both(step))
             case Prepare():
                 backend.prepare(switch.new, step.qube)
@@ -140,7 +140,7 @@ class _Running:
         backend, switch = self._site.backend, self._switch
         for name in step.qubes:
             loaded = digest(backend.list_rules(switch.new, name))
-            both = backend.check_rules(self._both(Admit(name)))
+            both = backend.check_rules(self._both(AllowBoth(name)))
             if loaded != digest(both):
                 raise NetchainError(Problem("E071", f"read back, the rules of {name} differ"))
         apply.require(prove(switch.new, self._site.sensor, self._site.timeline))

@@ -5,9 +5,8 @@ chains and random observed states:
 
 1. what differs is blocked, and everything below it, before anything else is touched; then its
    programs are stopped, so that no flow outlives what was wrong and none starts by itself;
-2. what is not wanted, has another role now, or was altered in a way that only a new one has not,
-   is blocked and removed, leaves first; what is missing is created, closed from its first moment
-   (`Create` loads blocked.nft);
+2. what is not wanted, has another role, or can only be made anew is blocked and removed, leaves
+   first; what is missing is created, closed from its first moment (`Create` loads blocked.nft);
 3. links that are wrong are taken away, all of them before any is made: an address that moves must
    not be at two qubes; rules are loaded before links are made;
 4. from the uplink down: a gateway is unblocked, its services start, it must become ready; so must

@@ -1,6 +1,6 @@
 """The plan of a switch: one qube of a running chain gets another netvm, or none (pure).
 
-Order: who may meet the new path learns of it while the old one works on (`Admit`: rules that allow
+Order: who may meet the new path learns of it while the old one works on (`AllowBoth`: rules that allow
 both), the new link is made beside the old one, closed at both ends, and proved; then at once the
 old netvm denies, the qube turns over and the new netvm allows (`CutOver`); then everybody forgets
 the old path, and the old link goes. A qube that gets no netvm is closed first, with all behind it.
@@ -28,7 +28,7 @@ from netchain.model.plan import (
 
 
 @dataclass(frozen=True)
-class Admit(Step):
+class AllowBoth(Step):
     """Load rules that allow what the chain allows before the switch and after it."""
 
     @property
@@ -127,7 +127,7 @@ def _live(switch: Switch, after: Desired, changed: list[QubeName], loads: list[L
     assert switch.before is not None and switch.after is not None
     name = switch.name
     return (
-        *(Admit(each) for each in changed),
+        *(AllowBoth(each) for each in changed),
         Prepare(name, switch.after),
         proof(switch.new),
         CutOver(name, switch.before, switch.after),

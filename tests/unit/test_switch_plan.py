@@ -35,7 +35,7 @@ from netchain.model.plan import (
     plan_up,
 )
 from netchain.model.switch import (
-    Admit,
+    AllowBoth,
     CutOver,
     Forget,
     Prepare,
@@ -96,7 +96,7 @@ def simulate(plan: Plan, switch: Switch) -> dict[QubeName, ObservedQube]:
     spare: list[QubeName] = []
     for step in plan:
         match step:
-            case Admit():
+            case AllowBoth():
                 assert not qubes[step.qube].blocked or not switch.new.is_connected(step.qube)
             case Load():
                 qubes[step.qube] = replace(qubes[step.qube], rules=wanted[step.qube].rules)
@@ -152,7 +152,7 @@ def test_the_new_path_is_proved_closed_before_the_cut_and_open_after_it(switch: 
     assert index(plan, Retire) < proofs[1]
     for i, step in enumerate(plan):
         assert not isinstance(step, Block | Unblock | Start | Stop)  # nobody else is disturbed
-        if isinstance(step, Admit):
+        if isinstance(step, AllowBoth):
             assert i < index(plan, Prepare)
         if isinstance(step, Load):
             assert cut < i < proofs[1]

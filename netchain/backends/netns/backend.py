@@ -61,7 +61,7 @@ class NetnsBackend(Switching, Watching):
                 continue  # it ended meanwhile
             name, has = _name(node), Loaded(*rules[node])
             services = _services(state)
-            if services.get(SERVICE) and _tunnel_changed(chain, name, networks.get(node)):
+            if services.get(SERVICE) and compare.tunnel_changed(chain, name, networks.get(node)):
                 services[SERVICE] = _CHANGED
             uplink = used_uplink(state["uplinks"])
             link, wired = wiring.read_label(used_label(state["uplinks"]))
@@ -282,16 +282,6 @@ def _rewired(
     if qube.netvm is not None:
         netvm = networks.get(node_of(chain, qube.netvm), compare.NOTHING)
     return bool(compare.differs(chain, qube, own, netvm))
-
-
-def _tunnel_changed(chain: Chain, name: QubeName, own: Network | None) -> bool:
-    """Whether the tunnel has not got what the VPN's settings say: it was down, or is gone."""
-    qube = chain.get(name)
-    vpn = qube.vpn if qube is not None else None
-    if vpn is None or vpn.settings is None:
-        return False
-    spec = Tunnel(TUNNEL, vpn.settings.addresses, vpn.settings.mtu)
-    return bool(compare.tunnel_differs(spec, own or compare.NOTHING))
 
 
 def _name(node: str) -> QubeName:
