@@ -7,8 +7,8 @@ chains and random observed states:
    programs are stopped, so that no flow outlives what was wrong and none starts by itself;
 2. what is not wanted, has another role, or can only be made anew is blocked and removed, leaves
    first; what is missing is created, closed from its first moment (`Create` loads blocked.nft);
-3. links that are wrong are taken away, all of them before any is made: an address that moves must
-   not be at two qubes; rules are loaded before links are made;
+3. links that are wrong are taken away, all before any is made: no address may be at two qubes; rules
+   are loaded before links are made;
 4. from the uplink down: a gateway is unblocked, its services start, it must become ready; so must
    every other gateway: nobody remembers whether it was ever proved (`up` may have been killed);
 5. all links are proved; only then are workstations unblocked.
@@ -188,7 +188,7 @@ def plan_up(chain: Chain, desired: Desired, observed: Observed) -> Plan:
         for name in (q.name for q in order)
         if name in touched and name in observed.qubes and not observed.qubes[name].blocked
     ]
-    steps = blocks + _stops(touched, observed) + _removals(gone, every)
+    steps = [*blocks, *_stops(touched, observed), *_removals(gone, every)]
     steps += _detaches(order, desired, observed)
     steps += [Create(qube.name) for qube in order if qube.name not in observed.qubes]
     for qube in order:

@@ -1,9 +1,9 @@
 """The plan of a switch: one qube of a running chain gets another netvm, or none (pure).
 
-Order: who may meet the new path learns of it while the old one works on (`AllowBoth`: rules that allow
-both), the new link is made beside the old one, closed at both ends, and proved; then at once the
-old netvm denies, the qube turns over and the new netvm allows (`CutOver`); then everybody forgets
-the old path, and the old link goes. A qube that gets no netvm is closed first, with all behind it.
+Order: who may meet the new path learns of it while the old one works on (`AllowBoth`); the new link
+is made beside the old one, closed at both ends, and proved; then at once the old netvm denies, the
+qube turns over and the new netvm allows (`CutOver`); then everybody forgets the old path, and the
+old link goes. A qube that gets no netvm is closed first, with all behind it.
 """
 
 from __future__ import annotations

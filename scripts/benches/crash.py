@@ -2,7 +2,8 @@
 
 The main chain: `up`, an `up` that mends, and `down`, each struck before every effect and in the
 middle of it; in a chain of two VPNs a switch from one to the other; the rule loader over every
-load; nft refusing every load; the keeper at every step. Takes about half an hour. What is no harmless kill is printed to standard error as it is found.
+load; nft refusing every load; the keeper at every step. Takes about half an hour. What is no
+harmless kill is printed to standard error as it is found.
 """
 
 from __future__ import annotations
