@@ -34,6 +34,8 @@ VERBS = {
     "shell": "A shell in a qube",
     "disp": "Run a command in a fresh qube that vanishes with it",
     "ls": "Chains and profiles",
+    "enable": "Bring a chain up at boot: a systemd unit",
+    "disable": "Take that unit away again",
     "doctor": "What is missing on this computer, and how to fix it",
     "lab": "The private internet: up, down, status",
 }

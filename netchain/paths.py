@@ -45,6 +45,16 @@ def profile_dirs() -> tuple[Path, ...]:
     return (_closed(Path(base, "netchain", "chains")), _closed(Path("/etc/netchain/chains")))
 
 
+def unit_dir() -> Path:
+    """Where systemd looks for the units of an administrator, or of a user (not ours alone)."""
+    if "NETCHAIN_UNIT_DIR" in os.environ:
+        return Path(os.environ["NETCHAIN_UNIT_DIR"])
+    if os.geteuid() == 0:
+        return Path("/etc/systemd/system")
+    base = os.environ.get("XDG_CONFIG_HOME")
+    return Path(base or Path.home() / ".config", "systemd", "user")
+
+
 def _closed(path: Path) -> Path:
     """Group members may write: many systems give each user a group of their own."""
     if path.is_dir() and path.stat().st_mode & 0o002:

@@ -50,6 +50,20 @@ def is_up(chain: Chain) -> bool:
     return any(starter.find(site_name(chain)))
 
 
+def processes(chain: Chain) -> tuple[list[int], list[int]]:
+    """PIDs of the site's keepers and guards: one each while it is up."""
+    site = site_name(chain)
+    return [*starter.find(site)], [pid for pid, _ in guards.find(site)]
+
+
+def require_real(chain: Chain) -> None:
+    """NetchainError (exit 2) for a chain of the lab, which nobody wants at boot."""
+    if chain.is_lab:
+        title = "a chain of the lab is not brought up at boot"
+        accepted = "pasta, host, nic:NAME"
+        raise NetchainError(Problem("E022", title, "uplink", '"lab"', accepted), Exit.USAGE)
+
+
 def require(chain: Chain) -> None:
     """Nothing is started when something is missing; all of it is named at once (exit 5)."""
     problems: list[Problem] = []

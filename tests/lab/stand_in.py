@@ -71,7 +71,8 @@ class StandIn:
         self.state = state
         self._programs: list[subprocess.Popen[str]] = []
         self._sockets: list[socket.socket] = []
-        hold = ("sh", "-c", "echo ready; exec sleep infinity")
+        # wireguard-go's control sockets are in /run, by the interface's name alone.
+        hold = ("sh", "-ec", "mount -t tmpfs tmpfs /run; echo ready; exec sleep infinity")
         self.host = self._hold("unshare", "--user", "--map-root-user", "--net", "--mount", *hold)
         self.world = self._hold(*self._enter(self.host), "unshare", "--net", *hold)
 
