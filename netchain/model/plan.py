@@ -7,8 +7,8 @@ chains and random observed states:
    programs are stopped, so that no flow outlives what was wrong and none starts by itself;
 2. what is not wanted, has another role, or can only be made anew is blocked and removed, leaves
    first; what is missing is created, closed from its first moment (`Create` loads blocked.nft);
-3. links that are wrong are taken away, all before any is made: no address may be at two qubes; rules
-   are loaded before links are made;
+3. links that are wrong are taken away, all before any is made: no address may be at two qubes;
+   rules are loaded before links are made;
 4. from the uplink down: a gateway is unblocked, its services start, it must become ready; so must
    every other gateway: nobody remembers whether it was ever proved (`up` may have been killed);
 5. all links are proved; only then are workstations unblocked.

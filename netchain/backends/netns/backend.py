@@ -25,7 +25,7 @@ from netchain.model.names import QubeName
 from netchain.model.observed import Observed, ObservedQube
 from netchain.model.plan import peer
 from netchain.model.sysctls import sysctls
-from netchain.nft.disposables import admission
+from netchain.nft.disposables import admission, comparable
 from netchain.nft.fill import BLOCKED_TABLE, TABLE
 from netchain.resources import data_dir
 from netchain.vpn.wireguard import SERVICE
@@ -176,7 +176,7 @@ class NetnsBackend(Switching, Watching):
 
     def list_rules(self, chain: Chain, qube: QubeName) -> str:
         answer = self.keeper.ask("rules", node=node_of(chain, qube), text="list ruleset")
-        return table(str(answer["output"]), TABLE)
+        return comparable(table(str(answer["output"]), TABLE))
 
     def add_tunnel(self, chain: Chain, qube: QubeName, tunnel: Tunnel) -> bool:
         changes = wiring.tunnel(tunnel)
