@@ -25,9 +25,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def opened(chain: Chain, wanted: Desired, observed: Observed) -> list[QubeName]:
     """The living qubes that are open, and otherwise than they should be."""
     known = {qube.name for qube in chain.qubes}
+    ours, _ = observed.apart(known)  # disposables are no drift, and nothing without their netvm
     return [
         name
-        for name, have in observed.qubes.items()
+        for name, have in ours.qubes.items()
         if not have.blocked and (name not in known or _is_open(chain, name, wanted[name], have))
     ]
 

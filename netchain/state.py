@@ -38,10 +38,14 @@ class QubeNow:
     programs: tuple[tuple[str, Program], ...]
 
     @property
+    def role(self) -> str:
+        return "disposable" if self.qube.dispid else self.qube.role
+
+    @property
     def data(self) -> dict[str, Any]:
         return {
             "name": self.qube.name,
-            "role": self.qube.role,
+            "role": self.role,
             "label": self.qube.label,
             "netvm": self.qube.netvm,
             "address": self.address,
@@ -60,9 +64,8 @@ class QubeNow:
         )
         words = [self.detail, *(_restarts(name, p) for name, p in self.programs if p.starts > 1)]
         told = "; ".join(filter(None, words))
-        line = (
-            f"▌{q.name:<14.14} {q.role:<12} {self.address:<13} {self.state:<9} → {netvm:<13} {told}"
-        )
+        line = f"▌{q.name:<14.14} {self.role:<12} {self.address:<13} {self.state:<9}"
+        line = f"{line} → {netvm:<13} {told}"
         return [line.rstrip(), *(f"    {words}" for words in shown(self.differs))]
 
 
@@ -100,12 +103,12 @@ def look(chain: Chain, site: Site, wanted: Desired, progress: Progress) -> Chain
 
 def _disposables(chain: Chain, observed: Observed) -> Iterator[QubeNow]:
     """Those that live: beside the profile, and so no difference from it."""
-    for name, have in observed.apart({qube.name for qube in chain.qubes})[1].qubes.items():
-        label = chain.with_role(Role.WORKSTATION)[0].label
-        qube = Qube(name, Role.WORKSTATION, label, have.link)
-        address = str(addressing.disposable4(number_of(name) or 0))
-        state = "blocked" if have.blocked else "ready"
-        yield QubeNow(qube, address, state, "disposable", (), ())
+    _, living = observed.apart({qube.name for qube in chain.qubes})
+    label = chain.with_role(Role.WORKSTATION)[0].label
+    for name, have in living.qubes.items():
+        qube = Qube(name, Role.WORKSTATION, label, have.link, dispid=number_of(name))
+        address = str(addressing.address4(Chain(chain.name, (qube,)), name))
+        yield QubeNow(qube, address, _state(have, degraded=False, apart=False), "", (), ())
 
 
 def _verdict(chain: Chain, observed: Observed) -> str:

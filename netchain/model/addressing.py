@@ -37,11 +37,6 @@ def address4(chain: Chain, name: str) -> IPv4Address:
     return QUBES4.network_address + qid(chain, name)
 
 
-def disposable4(number: int) -> IPv4Address:
-    """The address of a disposable, which its number alone gives."""
-    return QUBES4.network_address + FIRST_DISPOSABLE + number
-
-
 def address6(chain: Chain, name: str) -> IPv6Address:
     return QUBES6.network_address + int(address4(chain, name))
 

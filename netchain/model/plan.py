@@ -10,7 +10,7 @@ chains and random observed states:
 3. links that are wrong are taken away, all before any is made: no address may be at two qubes;
    rules are loaded before links are made;
 4. from the uplink down: a gateway is unblocked, its services start, it must become ready; so must
-   every other gateway: nobody remembers whether it was ever proved (`up` may have been killed);
+   every other one: nobody remembers whether it was ever proved (`up` may have been killed);
 5. all links are proved; only then are workstations unblocked.
 """
 
@@ -183,11 +183,8 @@ def plan_up(chain: Chain, desired: Desired, observed: Observed) -> Plan:
     touched = {q.name for q in order if q.name in differing or _is_below(chain, q, differing)}
     stays = {*roles, None} - touched
     gone += [name for name, have in living.qubes.items() if have.link not in stays]
-    blocks: list[Step] = [
-        Block(name)
-        for name in (q.name for q in order)
-        if name in touched and name in observed.qubes and not observed.qubes[name].blocked
-    ]
+    is_open = {name for name, have in observed.qubes.items() if not have.blocked}
+    blocks: list[Step] = [Block(q.name) for q in order if q.name in touched & is_open]
     steps = [*blocks, *_stops(touched, observed), *_removals(gone, every)]
     steps += _detaches(order, desired, observed)
     steps += [Create(qube.name) for qube in order if qube.name not in observed.qubes]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
-from netchain import paths
 from netchain.backends.base import Completed, Service, Tunnel, Uids, User
-from netchain.backends.netns import compare, drift, wiring
+from netchain.backends.netns import compare, drift, volume, wiring
 from netchain.backends.netns.client import KeeperClient, log_path
 from netchain.backends.netns.compare import Network
 from netchain.backends.netns.listings import Loaded, key, loaded, role_table, table
@@ -24,18 +23,15 @@ from netchain.model.chain import Chain, Role
 from netchain.model.names import QubeName
 from netchain.model.observed import Observed, ObservedQube
 from netchain.model.plan import peer
-from netchain.model.sysctls import sysctls
 from netchain.nft.disposables import admission, comparable
 from netchain.nft.fill import BLOCKED_TABLE, TABLE
 from netchain.resources import data_dir
 from netchain.vpn.wireguard import SERVICE
 from netchain.vpn.wireguard_go import tun_flags
 
-_SHARED = ("/run", "/tmp")  # noqa: S108 - other programs' sockets are there
 _AT_ONCE = 50  # texts that are checked in one request, some 2 ms each
 _CHANGED = "changed"
 """The version of a VPN whose tunnel is not as it was made: no configuration has it."""
-_VOLUME = PurePosixPath("/run/rw")
 
 
 class NetnsBackend(Switching, Watching):
@@ -61,7 +57,7 @@ class NetnsBackend(Switching, Watching):
                 continue  # it ended meanwhile
             name, has = _name(node), Loaded(*rules[node])
             services = _services(state)
-            if services.get(SERVICE) and compare.tunnel_changed(chain, name, networks.get(node)):
+            if services.get(SERVICE) and _tunnel_changed(chain, name, networks.get(node)):
                 services[SERVICE] = _CHANGED
             uplink = used_uplink(state["uplinks"])
             link, wired = wiring.read_label(used_label(state["uplinks"]))
@@ -125,19 +121,11 @@ class NetnsBackend(Switching, Watching):
 
     def create(self, chain: Chain, qube: QubeName) -> None:
         """A disposable has its volume in memory, and ends with this backend's connection."""
-        spec = {
-            "hostname": qube,
-            "role": chain[qube].role,
-            "sysctls": sysctls(chain[qube].role),
-            "hide": [*_SHARED, str(paths.runtime_dir()), str(paths.state_dir())],
-        }
-        node, tied = node_of(chain, qube), None
+        tied = None
         if chain[qube].dispid:
-            spec["fresh"] = [str(_VOLUME)]
-            tied = {"node": node_of(chain, str(chain[qube].netvm)), "rules": [
-                f"delete {line}" for line in admission(chain, chain[qube])]}  # fmt: skip
-        else:
-            spec["binds"] = {str(_VOLUME): str(private_volume(chain, qube))}
+            rules = [f"delete {line}" for line in admission(chain, chain[qube])]
+            tied = {"node": node_of(chain, str(chain[qube].netvm)), "rules": rules}
+        spec, node = volume.spec(chain, chain[qube]), node_of(chain, qube)
         self.keeper.ask("create", node=node, spec=spec, rules=self._blocked, tied=tied)
 
     def remove(self, chain: Chain, qube: QubeName) -> None:
@@ -236,7 +224,7 @@ class NetnsBackend(Switching, Watching):
         return self.keeper.ask_socket("packet_socket", node=node, name=interface, inject=inject)
 
     def volume(self) -> PurePosixPath:
-        return _VOLUME
+        return volume.VOLUME
 
     def connect(self, chain: Chain, qube: QubeName, path: PurePosixPath) -> socket.socket:
         return self.keeper.ask_socket("connect", node=node_of(chain, qube), path=str(path))
@@ -261,14 +249,6 @@ def start_service(keeper: KeeperClient, node: str, service: Service) -> None:
     )
 
 
-def private_volume(chain: Chain, qube: QubeName) -> Path:
-    """The qube's own directory on this machine, kept between runs (Qubes' /rw)."""
-    directory = paths.state_dir() / "chains" / chain.name / qube
-    directory.mkdir(parents=True, exist_ok=True)
-    directory.chmod(0o711)  # tor's own user must reach its part; the state directory is 0700
-    return directory
-
-
 def _rewired(
     chain: Chain, name: QubeName, link: QubeName | None, networks: Mapping[str, Network]
 ) -> bool:
@@ -282,6 +262,16 @@ def _rewired(
     if qube.netvm is not None:
         netvm = networks.get(node_of(chain, qube.netvm), compare.NOTHING)
     return bool(compare.differs(chain, qube, own, netvm))
+
+
+def _tunnel_changed(chain: Chain, name: QubeName, own: Network | None) -> bool:
+    """Whether the tunnel has not got what the VPN's settings say: it was down, or is gone."""
+    qube = chain.get(name)
+    vpn = qube.vpn if qube is not None else None
+    if vpn is None or vpn.settings is None:
+        return False
+    spec = Tunnel(TUNNEL, vpn.settings.addresses, vpn.settings.mtu)
+    return bool(compare.tunnel_differs(spec, own or compare.NOTHING))
 
 
 def _name(node: str) -> QubeName:

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from netchain.backends.base import Tunnel
 from netchain.backends.netns import wiring
 from netchain.backends.netns.wiring import Change
-from netchain.model.addressing import TUNNEL, UPLINK
+from netchain.model.addressing import UPLINK
 from netchain.model.chain import Chain, Qube
-from netchain.model.names import QubeName
 
 Fact = tuple[tuple[str, str], ...]
 Network = Mapping[str, frozenset[Fact]]
@@ -45,16 +44,6 @@ def differs(chain: Chain, qube: Qube, own: Network, netvm: Network | None) -> li
     if netvm is not None:
         found += _compared(wanted.netvm_end, netvm, wanted.interface)
     return found
-
-
-def tunnel_changed(chain: Chain, name: QubeName, own: Network | None) -> bool:
-    """Whether the tunnel has not got what the VPN's settings say: it was down, or is gone."""
-    qube = chain.get(name)
-    vpn = qube.vpn if qube is not None else None
-    if vpn is None or vpn.settings is None:
-        return False
-    spec = Tunnel(TUNNEL, vpn.settings.addresses, vpn.settings.mtu)
-    return bool(tunnel_differs(spec, own or NOTHING))
 
 
 def tunnel_differs(spec: Tunnel, own: Network) -> list[str]:

@@ -28,16 +28,15 @@ class Loaded:
 
 
 def loaded(listing: str) -> Loaded:
-    """Tables of somebody else's beside ours are a difference, too (drift.py); elements of
-    disposables are none."""
-    blocked, role = (table(listing, name) for name in (BLOCKED_TABLE, TABLE))
-    names = "\n".join(_TABLE.findall(listing))
-    return Loaded(digest(blocked), digest(comparable(role)), names)
+    """Tables of somebody else's beside ours are a difference, too (drift.py)."""
+    blocked, role = table(listing, BLOCKED_TABLE), comparable(table(listing, TABLE))
+    return Loaded(digest(blocked), digest(role), "\n".join(_TABLE.findall(listing)))
 
 
 def role_table(listing: str) -> str:
-    """What a checked text must be found as: its role's table, or all that it made."""
-    return table(listing, TABLE) or listing
+    """What a checked text must be found as: its role's table, or all that it made; disposables in
+    it are left out."""
+    return comparable(table(listing, TABLE) or listing)
 
 
 def key(text: str) -> str:

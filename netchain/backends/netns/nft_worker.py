@@ -27,7 +27,6 @@ from typing import Any
 from netchain.backends.base import digest
 from netchain.backends.netns import rpc, syscalls
 from netchain.backends.netns.listings import key, loaded, role_table
-from netchain.nft.disposables import comparable
 from netchain.nft.library import load_library
 
 MAX_CONTEXTS = 800
@@ -118,7 +117,7 @@ class Worker:
             return answer
         if len(self._known) >= _MAX_KNOWN:
             self._known.clear()
-        found = digest(comparable(role_table(answer["output"])))
+        found = digest(role_table(answer["output"]))
         self._known[key(text)] = found
         return {"digest": found}
 
