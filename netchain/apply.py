@@ -115,7 +115,7 @@ def _await_all(chain: Chain, site: Site) -> None:
     """Nothing differs; is every program ready, too? Its rules hold in any case."""
     try:
         for qube in chain.from_uplink():
-            if programs.wanted(chain, site, qube):
+            if chain.is_connected(qube.name) and programs.wanted(chain, site, qube):
                 wait_ready(chain, site.backend, qube, site.timeout, site.say)
     except NetchainError as error:
         raise NetchainError(error.problems, error.exit_code, _UNCHANGED) from error

@@ -17,6 +17,7 @@ only when they are heard).
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import time
 from collections.abc import Iterator
@@ -40,11 +41,12 @@ from netchain.console import Console
 from netchain.errors import NetchainError
 from netchain.lab.internet import ROUTER
 from netchain.lab.lab import SITE
-from netchain.model.addressing import UPLINKS
+from netchain.model.addressing import CLIENT_MAC, NETVM_MAC, UPLINKS
 from netchain.model.allowed import OPEN, Direction, Link, links, tunnels
 from netchain.model.chain import Chain, QubeState
 from netchain.model.names import QubeName
 from netchain.site import Site
+from netchain.wire import build
 from netchain.wire.judge import judge
 from netchain.wire.timeline import Timeline
 
@@ -145,13 +147,13 @@ class Scene:
         self._proxy.close(keeper_lives=False)
 
     def before(self, message: Message) -> Message:
-        if self.run is not None:
+        if self.run is not None and self.run.lives:
             message = self.run.before(message)
         self._asked[id(message)] = time.time_ns()
         return message
 
     def asked(self, message: Message) -> None:
-        if self.run is not None:
+        if self.run is not None and self.run.lives:
             self.run.asked(message)
 
     def after(self, message: Message, answer: Message | None) -> None:
@@ -169,6 +171,9 @@ class Scene:
             self._hear(message)
 
     def _hear(self, message: Message) -> None:
+        nodes = [message.get("node", ""), *(end["node"] for end in message.get("ends", ()))]
+        if not any(str(node).startswith(f"{self.chain.name}:") for node in nodes):
+            return  # of another chain
         match message["do"]:
             case "create":
                 self.stacks.add(message["node"].partition(":")[2])
@@ -202,7 +207,7 @@ class Scene:
         and why this is no proof, if it is none."""
         sensor, tap = self.site.sensor, self.site.sensor.tap
         mark, tried = tap.mark(), self.stacks.tried()
-        alive = [name for name in self._every if name in tap.injectors and name not in tap.dead]
+        alive = [name for name in self._every if name not in tap.dead and self._carries(name)]
         flooded = [name for name in alive if self.known[name]]
         if not flooded:
             return 0, [NO_LINK]
@@ -215,6 +220,18 @@ class Scene:
         doubts += missing + [f"the tap on {name} did not hear its canary" for name in sorted(deaf)]
         count = sum(one.frame in self.known[n] for n in flooded for one in tap.frames(n, mark))
         return count, doubts
+
+    def _carries(self, name: str) -> bool:
+        """Whether the client's end of the link is there and up: it takes a frame."""
+        token = secrets.token_bytes(16)
+        canary = build.canary(CLIENT_MAC, NETVM_MAC, token)
+        try:
+            self.site.sensor.inject(
+                name, build.tunnel_canary(token) if self._every[name].tunnel else canary
+            )
+        except (OSError, KeyError):
+            return False
+        return True
 
     def judged(self) -> tuple[list[str], list[str]]:
         """All that was heard so far outside `allowed()`, and what keeps the rest from a proof."""

@@ -71,6 +71,11 @@ class Run:
         self.said_at_end = self.said.read_text(errors="replace")
         return status
 
+    @property
+    def lives(self) -> bool:
+        """Whether it has not ended: requests of others are none of its."""
+        return self.process is not None and self.process.poll() is None
+
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
         assert self.process is not None
@@ -115,6 +120,9 @@ def _effect(message: Message) -> str:
 
 def changed(message: Message, chain: str) -> dict[QubeName, QubeState]:
     """The state that a request brings a qube of the chain into, if it succeeds."""
+    if message["do"] == "end":
+        ended = [node.partition(":") for node in message["nodes"]]
+        return {QubeName(name): QubeState.BLOCKED for of, _, name in ended if of == chain}
     of, _, name = str(message.get("node", "")).partition(":")
     if of != chain:
         return {}

