@@ -28,7 +28,7 @@ for _ in range(2):
         listing = worker.handle({"do": "run", "text": "list ruleset"}, [fd])["output"]
         assert listing.startswith(f"table inet t{number} ") and f"{{ {number + 1} }}" in listing
     digests = worker.handle({"do": "loaded"}, namespaces)["output"]
-    assert len({rules for _, rules in digests}) == 20
+    assert len({tables for _, _, tables in digests}) == 20
     assert len(worker._contexts) <= 8
 print("done")
 """

@@ -5,10 +5,8 @@ the chains on it is one site). The keeper is PID 1 of the site's PID namespace: 
 whatever reason, the kernel ends every process of the site and takes all its namespaces down, so
 the site fails closed. It holds each node's netlink socket and tunnel descriptors, supervises the
 programs, asks the rule loader (a child: libnftables can abort) and answers on a 0600 Unix socket.
-It decides nothing: plans are made and run by the command line (netchain/apply.py).
-
-One thread, one selector: every operation is short. Programs run for a client (`spawn`) end with
-the client's connection.
+It decides nothing: plans are made and run by the command line (netchain/apply.py). One thread, one
+selector: every operation is short. Programs run for a client (`spawn`) end with its connection.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ from netchain.backends.netns.operations import Operations
 from netchain.backends.netns.rules import RuleLoader
 from netchain.backends.netns.services import Supervised, Supervisor
 from netchain.backends.netns.tied import Tied
-from netchain.model.addressing import UPLINKS
+from netchain.model.addressing import UPLINK, UPLINKS
 from netchain.wire.packet_socket import SO_TIMESTAMPNS
 
 _CLIENT_TIMEOUT_S = 5.0
@@ -126,13 +124,16 @@ class Keeper:
         self._closed = []
 
     def _close_ended(self) -> None:
-        """Close all of ours that keeps the networks of nodes that have ended, after `end`."""
+        """Close all of ours that keeps the networks of ended nodes, after `end`."""
         nodes = [self._ending.pop(pid) for pid in self._ended & self._ending.keys()]
-        if nodes:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            if nodes:
                 self.rules.forget([node.netns for node in nodes])
-            for node in nodes:
-                node.close()
+        for node in nodes:
+            with contextlib.suppress(OSError, KeyError):
+                if node.role == "net":  # else a packet socket would keep the router's port
+                    node.netlink.apply([{"do": "delete", "index": node.interfaces[UPLINK]}])
+            node.close()
 
     def _let_go(self, node: Node) -> None:
         """Delete its links, since somebody's packet socket may keep the namespace, which would go
