@@ -190,7 +190,7 @@ def test_no_two_disposables_share_a_circuit(
         found = streams.circuits()
     every = [circuit for circuits in found.values() for circuit in circuits]
     assert len(found) == 4 and len(set(every)) == len(every)
-    assert all(len(circuits) == 2 for circuits in found.values())  # one for names, one for TCP
+    assert all(len(circuits) >= 2 for circuits in found.values())  # one for names, one for TCP
 
 
 def test_no_name_and_so_no_address_is_used_twice(up: Netchain) -> None:
