@@ -16,6 +16,7 @@ only when they are heard).
 
 from __future__ import annotations
 
+import bisect
 import os
 import secrets
 import signal
@@ -47,7 +48,7 @@ from netchain.model.chain import Chain, QubeState
 from netchain.model.names import QubeName
 from netchain.site import Site
 from netchain.wire import build
-from netchain.wire.judge import judge
+from netchain.wire.judge import Leak, judge
 from netchain.wire.timeline import Timeline
 
 _WAIT_S = 30.0
@@ -98,6 +99,7 @@ class Scene:
         self.frames = netchain.state / "crash.frames"
         write_frames(self.frames, self.known)
         self._asked: dict[int, int] = {}
+        self._answered: list[int] = []
         self._noting = Lock()
         self.run: Run | None = None
         self.effects: dict[str, list[str]] = {}
@@ -163,7 +165,8 @@ class Scene:
         with self._noting:
             before = {name: self.site.timeline.now[name] for name in states}
             if states:
-                self.site.timeline.change(since, time.time_ns(), states)
+                self._answered.append(time.time_ns())
+                self.site.timeline.change(since, self._answered[-1], states)
             if states and (answer is None or "error" in answer):
                 now = time.time_ns()
                 self.site.timeline.change(now, now, before)
@@ -248,7 +251,14 @@ class Scene:
         doubts += ["the clock was set"] if sensor.clock_was_set() else []
         doubts += [f"the flood failed: {self.flood.failed}"] if self.flood.failed else []
         self.stacks.forget_old()
-        return [str(leak) for verdict in verdicts for leak in verdict.leaks], doubts
+        return [self._told(leak) for verdict in verdicts for leak in verdict.leaks], doubts
+
+    def _told(self, leak: Leak) -> str:
+        """With how long it came after a state changed: one that was let go before a qube closed may
+        still be on its way then, for as long as its processor was taken away from it."""
+        before = self._answered[: bisect.bisect(self._answered, leak.time_ns)]
+        after = f"{(leak.time_ns - before[-1]) / 1e6:.2f} ms" if before else "not"
+        return f"{leak} ({after} after a state changed)"
 
     def differs(self) -> list[str]:
         """What `up` would change: of the chain as it is switched, when that is what is tried."""
