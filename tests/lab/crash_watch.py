@@ -94,7 +94,7 @@ class Run:
         is_new = len(steps) != self._steps or (effect and effect != self._last)
         self._steps, self._last = len(steps), effect or self._last
         if steps and is_new:
-            step = steps[-1].split("  ")[0]
+            step = " ".join(steps[-1].split()[:3])
             self.effects.append(f"{step}: {(effect or message['do']).splitlines()[0][:60]}")
             return self._strike(BEFORE, message)
         return message
