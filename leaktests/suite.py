@@ -9,12 +9,9 @@ run there: what was found until then counts, and the reason makes it inconclusiv
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain as chained
 from itertools import count
@@ -23,6 +20,7 @@ from leaktests import conditions
 from leaktests.catalogue.ids import entries
 from leaktests.catalogue.status import status
 from leaktests.engine import control, ports, real, state, sweep, trial
+from leaktests.engine.ahead import Ahead
 from leaktests.engine.ears import arm
 from leaktests.engine.fault import Fault
 from leaktests.engine.outcome import Control, Run, Tap, Trial
@@ -40,8 +38,6 @@ from netchain.model.plan import Plan, Prove
 from netchain.site import Say, Site
 
 _PORTS = "every port and protocol"
-_SWITCH_S = 0.0005
-"""While packets are built ahead, each answer of the keeper would wait for Python's 5 ms turn."""
 AS_FOUND = "as found"
 """The state of a chain that differs from its profile: it is swept as it is, and left so."""
 
@@ -85,24 +81,14 @@ def run(chain: Chain, site: Site, wanted: Wanted, say: Say = lambda _: None) -> 
     site.timeline.change(0, 0, _found(observed, differs))
     arm(chain, site)  # what cannot be heard makes the run inconclusive (Run.inconclusive)
     told = conditions.of(chain, observed, differs)
-    with _quick_turns(), ThreadPoolExecutor(1) as builder:
-        suite = _Suite(chain, site, wanted, told, say, builder)
+    suite = _Suite(chain, site, wanted, told, say)
+    with suite.ahead:
         try:
             suite.all_states(differs)
         except NetchainError as error:
             suite.stopped(error)
         suite.listen("the end")
         return suite.result(started, time.monotonic() - clock)
-
-
-@contextmanager
-def _quick_turns() -> Iterator[None]:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_S)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
 
 
 def _require(chain: Chain, observed: Observed) -> None:
@@ -127,15 +113,13 @@ class _Suite:
     """One run in progress."""
 
     def __init__(
-        self, chain: Chain, site: Site, wanted: Wanted, conditions: Mapping[str, str], say: Say,
-        builder: Executor,
-    ) -> None:  # fmt: skip
+        self, chain: Chain, site: Site, wanted: Wanted, conditions: Mapping[str, str], say: Say
+    ) -> None:
         self.chain, self.site, self.wanted = chain, site, wanted
         self.conditions, self.say = conditions, say
         self.known = _Progress()
         self._seeds = count(wanted.seed << 8)
-        self._builder = builder
-        self._ahead: Future[tuple[list[Shot], Markers]] | None = None
+        self.ahead = Ahead(self._built)
 
     def all_states(self, differs: Plan) -> None:
         """Each wanted state, then the control; of a chain that differs only itself."""
@@ -180,7 +164,7 @@ class _Suite:
         state.enter(known, self.chain, self.site)
         self.sweep(known.name)
         if known.name != CONNECTED:
-            self._ahead = self._builder.submit(self._built)  # while the chain is waited for
+            self.ahead.begin()  # while the chain is waited for
             self._mend(f"back from {known.name}")
 
     def _ports(self) -> None:
@@ -226,8 +210,7 @@ class _Suite:
 
     def _shots(self) -> tuple[list[Shot], Markers]:
         """All shots anew: with the ports of the last ones they would be taken for its flows."""
-        ahead, self._ahead = self._ahead, None
-        every, markers = self._built() if ahead is None else ahead.result()
+        every, markers = self.ahead.take()
         hears = self.site.sensor.hears
         return [shot for shot in every if hears(shot.place.link)], markers
 

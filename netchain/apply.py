@@ -10,7 +10,6 @@ Ctrl-C, every touched qube gets blocked.nft, and the error says so; nothing is u
 
 from __future__ import annotations
 
-import signal
 import time
 
 from netchain import programs
@@ -46,12 +45,12 @@ from netchain.nft.fill import Facts, rules_for
 from netchain.prove import Verdict, prove
 from netchain.readiness import wait_ready
 from netchain.site import Site
+from netchain.undisturbed import undisturbed
 from netchain.vpn.wireguard import FWMARK
 
 _CLOSED = "The chain is left closed: every qube that was touched drops everything."
 _UNCHANGED = "Nothing was changed: every qube has its rules, and they hold."
 _SET_UP_S = 5.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def rule_texts(chain: Chain, backend: Backend) -> dict[QubeName, str]:
@@ -170,14 +169,11 @@ def _run(chain: Chain, site: Site, steps: Plan) -> None:
 
 def close(chain: Chain, site: Site, steps: Plan) -> str:
     """Block every qube that the plan was about, workstations first, past each failure; what state
-    that leaves. Signals wait meanwhile: a second Ctrl-C must not leave the rest open."""
+    that leaves."""
     meant = {step.qube for step in steps}
     order = [qube.name for qube in reversed(chain.from_uplink()) if qube.name in meant]
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    try:
+    with undisturbed():
         failed = [name for name in order if not _closed(chain, site, name)]
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if not failed:
         return _CLOSED
     return f"NOT CLOSED: {', '.join(failed)}. Run: netchain down {chain.name}"

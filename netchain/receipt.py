@@ -91,5 +91,8 @@ def _gap_ms(switch: Switch, cut: tuple[int, int], sensor: Sensor) -> float | Non
 
 
 def _theirs(sensor: Sensor, link: str) -> list[Captured]:
-    ours = sensor.injected.get(link, set())
+    """None where nobody listened: that is a doubt of its own."""
+    if link not in sensor.injected:
+        return []
+    ours = sensor.injected[link]
     return [captured for captured in sensor.tap.frames(link) if captured.frame not in ours]

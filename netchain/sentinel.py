@@ -6,10 +6,6 @@ that is blocked or gone, a program that does not run. When unsure, it is opening
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from netchain import state
 from netchain.backends.base import Backend
 from netchain.errors import Exit, NetchainError
@@ -18,8 +14,7 @@ from netchain.model.names import QubeName
 from netchain.model.observed import Observed, ObservedQube
 from netchain.model.plan import Desired, DesiredQube, peer
 from netchain.site import Site
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from netchain.undisturbed import undisturbed
 
 
 def opened(chain: Chain, wanted: Desired, observed: Observed) -> list[QubeName]:
@@ -63,11 +58,8 @@ def words(chain: Chain, site: Site, wanted: Desired, observed: Observed) -> list
 
 
 def close(chain: Chain, backend: Backend) -> str:
-    """Block every qube, workstations first, past each failure; the state that leaves, in words.
-
-    Signals wait meanwhile: a Ctrl-C must not leave the rest open.
-    """
-    with _undisturbed():
+    """Block every qube, workstations first, past each failure; the state that leaves, in words."""
+    with undisturbed():
         leaves_first = chain.from_uplink()[::-1]
         order = sorted(leaves_first, key=lambda qube: qube.role is not Role.WORKSTATION)
         failed = [qube.name for qube in order if not _blocks(chain, backend, qube.name)]
@@ -97,12 +89,3 @@ def _blocks(chain: Chain, backend: Backend, name: QubeName) -> bool:
     except NetchainError:
         return False
     return True
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -104,8 +104,8 @@ def look(chain: Chain, site: Site, wanted: Desired, progress: Progress) -> Chain
 def _disposables(chain: Chain, observed: Observed) -> Iterator[QubeNow]:
     """Those that live: beside the profile, and so no difference from it."""
     _, living = observed.apart({qube.name for qube in chain.qubes})
-    label = chain.with_role(Role.WORKSTATION)[0].label
     for name, have in living.qubes.items():
+        label = chain.with_role(Role.WORKSTATION)[0].label  # of whom there is one, then
         qube = Qube(name, Role.WORKSTATION, label, have.link, dispid=number_of(name))
         address = str(addressing.address4(Chain(chain.name, (qube,)), name))
         yield QubeNow(qube, address, _state(have, degraded=False, apart=False), "", (), ())

@@ -9,11 +9,12 @@ cut the chain is the old one, afterwards the new one, and each frame is judged b
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from netchain import apply
 from netchain.backends.base import digest
-from netchain.errors import NetchainError, Problem
+from netchain.errors import Exit, NetchainError, Problem
 from netchain.model.addressing import address4, address6, senders_behind
 from netchain.model.allowed import Link, links, tunnels
 from netchain.model.chain import Address, Chain, QubeState, Role
@@ -51,20 +52,37 @@ def run(switch: Switch, site: Site, remember: Callable[[], None]) -> Receipt:
     steps = plan(switch, site)
     _listen(switch, site)
     running = _Running(switch, site, remember)
-    try:
+    with _closed_on_error(switch, site, steps):
         for step in steps:
             if not isinstance(step, Await) or not running.live:
                 running.step(step)
         done = running.result()
         if left := apply.plan(switch.new, site):
             raise NetchainError(Problem("E071", f"read back, this differs: {left[0]}"))
+        waits = [step for step in steps if isinstance(step, Await)]
+        if running.live and waits:
+            done = running.ready(waits)
+    return done
+
+
+@contextmanager
+def _closed_on_error(switch: Switch, site: Site, steps: Plan) -> Iterator[None]:
+    """Whatever fails, all that the plan is about is closed, but for a program that is late when all
+    is switched and proved."""
+    try:
+        yield
+    except _LateError:
+        raise
     except NetchainError as error:
         state = apply.close(switch.new, site, steps)
         raise NetchainError(error.problems, error.exit_code, state) from error
     except BaseException:
         apply.close(switch.new, site, steps)
         raise
-    return running.ready(steps, done)
+
+
+class _LateError(NetchainError):
+    """A program behind the switch is not ready in time."""
 
 
 def _listen(switch: Switch, site: Site) -> None:
@@ -167,18 +185,17 @@ class _Running:
         apply.require(made.whole)
         return made
 
-    def ready(self, steps: Plan, done: Receipt) -> Receipt:
+    def ready(self, waits: list[Await]) -> Receipt:
         """Wait for the programs behind the switch: all is proved by now, and stays as it is."""
-        waits = [step for step in steps if isinstance(step, Await)]
-        if not self.live or not waits:
-            return done
+        assert self._cut is not None
         try:
             for step in waits:
                 apply.timed(self._switch.new, self._site, step)
         except NetchainError as error:
+            if error.exit_code is not Exit.NOT_READY:
+                raise
             state = "It is switched, and proved closed: every rule holds."
-            raise NetchainError(error.problems, error.exit_code, state) from error
-        assert self._cut is not None
+            raise _LateError(error.problems, error.exit_code, state) from error
         return self.result().ready_after((time.time_ns() - self._cut[1]) / 1e6)
 
 

@@ -30,7 +30,7 @@ while True:
             sender.sendto(mark + number.to_bytes(8), (to, port))
         except OSError:
             pass
-    time.sleep(0.0005)
+    time.sleep(0.0005)  # its pace: what is due is sent at once
 """
 
 

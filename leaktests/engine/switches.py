@@ -76,12 +76,12 @@ def _tunnel(qube: str) -> str:
 
 
 def _await(site: Site, stream: Stream, vpn: str) -> None:
-    """Until more of the stream has gone through that VPN; a bounded poll."""
+    """Until more of the stream has gone through that VPN."""
     deadline = time.monotonic() + _WAIT_S
     while len(stream.numbers(site.sensor.tap.frames(_tunnel(vpn)))) < _MORE:
         if time.monotonic() > deadline:
             raise TimeoutError(f"the stream does not pass {vpn}")
-        time.sleep(0.002)
+        time.sleep(0.002)  # a bounded poll
 
 
 def _counted(meant: Switch, site: Site, stream: Stream, done: Receipt) -> Done:

@@ -143,6 +143,7 @@ class FakeBackend:
     def detach(self, chain: Chain, qube: QubeName) -> None:
         self._wire(chain, qube).cut()
         self._get(chain, qube).wire = None
+        self.retire(chain, qube)
 
     def prepare(self, chain: Chain, qube: QubeName) -> None:
         client, netvm = self._get(chain, qube), chain[qube].netvm

@@ -43,7 +43,10 @@ def command(
     with common.lock(found.profile, timeout if wait else 0):
         kept = switched.load(found.profile.name)
         before = kept.over(found.profile)
-        wanted = kept.give(found.profile, name, _given(netvm, allow_clearnet))
+        given = _given(netvm)
+        wanted = kept.give(found.profile, name, given)
+        if allow_clearnet and invariants.problems(wanted.over(found.profile)):
+            wanted = kept.give(found.profile, name, replace(given, clearnet=True))
         after = wanted.over(found.profile)
         _check(after, name)
         if after == before:
@@ -59,13 +62,13 @@ def command(
             running.only_remember(dry_run=dry_run)
 
 
-def _given(netvm: str, allow_clearnet: bool) -> Given:
+def _given(netvm: str) -> Given:
     try:
         name = None if netvm == NONE else QubeName.parse(netvm)
     except ValueError as error:
         problem = Problem("E011", "this is not a name", value=repr(netvm), accepted=str(error))
         raise NetchainError(problem, Exit.USAGE) from error
-    return Given(name, switched.now(), allow_clearnet)
+    return Given(name, switched.now())
 
 
 def _find(target: str) -> tuple[common.Found, QubeName]:

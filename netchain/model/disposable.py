@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from netchain.errors import NetchainError, Problem
 from netchain.model.chain import Chain, Qube, Role
 from netchain.model.names import NUMBERS, QubeName
-from netchain.model.plan import Attach, Create, Load, Plan, Prove, Step, Unblock
+from netchain.model.plan import Attach, Create, Load, Plan, Step, Unblock, proof
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,7 @@ def plan_disposable(chain: Chain, name: QubeName) -> Plan:
     qube = chain[name]
     assert qube.netvm is not None
     netvm = qube.netvm
-    every = tuple(q.name for q in chain.from_uplink())
     return (
         Create(name), Load(name, Role.WORKSTATION), Widen(netvm, name), Attach(name, netvm),
-        Prove(name, every), Unblock(name),
+        proof(chain), Unblock(name),
     )  # fmt: skip

@@ -30,6 +30,7 @@ from netchain.site import Site
 sys.path.append(str(Path(__file__).parent / "parts"))
 
 import figures
+from program import netchain
 
 GOALS: figures.Goals = {
     "probes_10k_s": ("<=", 0.6),
@@ -67,13 +68,6 @@ def long_chain(directory: Path) -> Path:
     path = directory / "long.toml"
     path.write_text(f'{head}role  = "firewall"\nnetvm = "{before}"{tail}')
     return path
-
-
-def netchain(*words: str) -> float:
-    """Run the program; seconds from its start to its end."""
-    start = time.monotonic()
-    subprocess.run([sys.executable, "-m", "netchain", *words], check=True, capture_output=True)
-    return time.monotonic() - start
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -23,6 +22,7 @@ sys.path.append(str(Path(__file__).parent / "parts"))
 
 import figures
 import ip_switch
+from program import netchain
 
 GOALS: figures.Goals = {
     "switches": (">=", 1),
@@ -31,10 +31,6 @@ GOALS: figures.Goals = {
     "call_ms_median": ("<=", 2.0),
 }
 RATE, IP_SWITCHES = 10_000, 20
-
-
-def netchain(*words: str) -> None:
-    subprocess.run([sys.executable, "-m", "netchain", *words], check=True, capture_output=True)
 
 
 def measure(count: int) -> dict[str, Any]:

@@ -39,6 +39,16 @@ def test_a_prepared_link_is_a_difference_and_not_in_use(
     assert observed(wired, chain, WORK).wiring == wired.wiring(chain, WORK)
 
 
+def test_detaching_takes_a_prepared_link_away_too(
+    wired: Backend, chain: Chain, new: Chain
+) -> None:
+    wired.prepare(new, WORK)
+    wired.detach(chain, WORK)
+    assert observed(wired, chain, WORK).link is None
+    wired.attach(chain, WORK)
+    assert observed(wired, chain, WORK).wiring == wired.wiring(chain, WORK)
+
+
 def test_a_cut_turns_to_the_new_link_and_leaves_the_old_one_to_be_retired(
     wired: Backend, chain: Chain, new: Chain
 ) -> None:
