@@ -39,9 +39,7 @@ def test_a_prepared_link_is_a_difference_and_not_in_use(
     assert observed(wired, chain, WORK).wiring == wired.wiring(chain, WORK)
 
 
-def test_detaching_takes_a_prepared_link_away_too(
-    wired: Backend, chain: Chain, new: Chain
-) -> None:
+def test_detaching_takes_a_prepared_link_away_too(wired: Backend, chain: Chain, new: Chain) -> None:
     wired.prepare(new, WORK)
     wired.detach(chain, WORK)
     assert observed(wired, chain, WORK).link is None

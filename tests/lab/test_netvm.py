@@ -195,7 +195,9 @@ def test_a_chain_that_is_down_remembers(netchain: Netchain, two: str) -> None:
 
 
 def test_a_switched_chain_is_clean(netchain: Netchain, two: str) -> None:
-    switch(netchain, two, "sys-whonix", "sys-vpn-b")
+    """And nothing is said of Tor where the permission was not needed."""
+    switch(netchain, two, "sys-whonix", "sys-vpn-b", "--allow-clearnet")
+    assert "CLEARNET" not in netchain("status", two).stdout
     done = netchain("leaktest", two, "--quick")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "(sys-vpn-b opened" in done.stdout  # the control is on the way that is in use
