@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -146,33 +148,41 @@ class _Running:
 
     def switch(self, *, dry_run: bool) -> None:
         """Switch the running chain, or only remember it when nothing of it runs."""
-        found = replace(self._found, chain=self._before)
-        with common.site(found, self._console, self._verbose) as (old, site):
-            site.timeout = self._timeout
+        with self._site(self._before) as (old, site), self._site(self._after) as (new, fitted):
             if not site.backend.observe(old).qubes:
                 self.only_remember(dry_run=dry_run)
                 return
-            new = old.with_netvm(
-                self._name, self._after[self._name].netvm,
-                clearnet=self._after[self._name].clearnet,
-            )  # fmt: skip
             meant = Switch(old, new, self._name)
             _require_running(meant, site)
-            whole = not apply.plan(old, site)
+            why = self._not_live(meant, site)
             if dry_run:
-                steps = switch.plan(meant, site) if whole else apply.plan(new, site)
+                steps = apply.plan(new, fitted) if why else switch.plan(meant, site)
                 self._console.result(render(steps) + NOTHING_CHANGED, self._told("done"))
-            elif whole:
+            elif why:
+                self._anew(new, fitted, why)
+            else:
                 done = switch.run(meant, site, self._remember)
                 self._console.result(self._text(done), {**self._told("clean"), **_receipt(done)})
-            else:
-                self._anew(new, site)
 
-    def _anew(self, new: Chain, site: Site) -> None:
-        """A chain that is not whole is made whole with the new netvm: closed first, then opened."""
+    @contextmanager
+    def _site(self, chain: Chain) -> Iterator[tuple[Chain, Site]]:
+        found = replace(self._found, chain=chain)
+        with common.site(found, self._console, self._verbose) as (resolved, site):
+            site.timeout = self._timeout
+            yield resolved, site
+
+    def _not_live(self, meant: Switch, site: Site) -> str:
+        """Why the chain cannot go on meanwhile; "" when it can."""
+        qube = meant.new[self._name]
+        if meant.old.with_netvm(self._name, qube.netvm, clearnet=qube.clearnet) != meant.new:
+            return "a VPN's tunnel must have another size there"
+        return f"{meant.old.name} was not whole" if apply.plan(meant.old, site) else ""
+
+    def _anew(self, new: Chain, site: Site, why: str) -> None:
+        """All that differs is closed first, then opened with the new netvm."""
         self._remember()
         apply.up(new, site)
-        words = f"{new.name} was not whole: it was brought up anew, with {self._name} switched"
+        words = f"{why}: the chain was brought up anew, with {self._name} switched"
         self._console.result(f"{words}\nBack: {self._back()}", self._told("done"))
 
     def only_remember(self, *, dry_run: bool) -> None:

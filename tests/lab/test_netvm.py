@@ -100,6 +100,21 @@ def test_switches_one_behind_the_other(netchain: Netchain, two: str, ways: tuple
     assert "news" in page(netchain, two)
 
 
+def test_a_vpn_that_goes_into_another_one_gets_a_tunnel_that_fits(
+    netchain: Netchain, two: str
+) -> None:
+    """Not while it runs: its tunnel is made anew, smaller, and larger on the way back."""
+    switch(netchain, two, "sys-whonix", "sys-vpn-b")
+    for netvm, mtu in (("sys-proxyvm", 1360), ("sys-firewall", 1420)):
+        done = netchain("netvm", f"{two}:sys-vpn-b", netvm)
+        assert done.returncode == 0, done.stderr
+        assert "another size" in done.stdout
+        assert netchain("plan", two, "--exit-code").returncode == 0
+        link = netchain.in_network("two:sys-vpn-b", "ip", "link", "show", "wg0")
+        assert f"mtu {mtu} " in link
+        assert "news" in page(netchain, two)
+
+
 def test_a_qube_without_a_netvm_reaches_nothing(netchain: Netchain, two: str) -> None:
     switch(netchain, two, "anon-whonix", "none")
     assert page(netchain, two) == ""
