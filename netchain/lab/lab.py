@@ -10,7 +10,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from sys import executable
 from zlib import crc32
@@ -24,11 +23,10 @@ from netchain.backends.netns.switching import used_label
 from netchain.errors import Exit, NetchainError, Problem
 from netchain.lab import internet, tornet
 from netchain.lab.provider import Provider
-from netchain.model import nested
-from netchain.model.chain import Chain, Role, Wan
+from netchain.model.chain import Chain, Wan
 from netchain.model.names import QubeName
 from netchain.nft.library import load_library
-from netchain.vpn import wireguard
+from netchain.vpn import configurations, wireguard
 from netchain.vpn.wireguard import WireGuard
 from netchain.vpn.wireguard_go import tun_flags, tun_problem
 
@@ -246,19 +244,7 @@ class Lab:
         """
         wan = self._wan(chain)
         customer = int(wan.port.removeprefix("wan"))
-        vpns: dict[QubeName, WireGuard] = {}
-        problems: list[Problem] = []
-        for qube in chain.with_role(Role.VPN_PROXY):
-            assert qube.vpn is not None
-            try:
-                vpns[qube.name] = self._vpn(qube.vpn.config, base, customer)
-            except NetchainError as error:
-                problems += error.problems
-        if problems:
-            raise NetchainError(problems, Exit.USAGE)
-        settings = nested.fitted(chain, {name: vpn.settings for name, vpn in vpns.items()})
-        vpns = {name: replace(vpn, settings=settings[name]) for name, vpn in vpns.items()}
-        return chain.resolved(settings, wan), vpns
+        return configurations.resolve(chain, wan, lambda config: self._vpn(config, base, customer))
 
     def _vpn(self, config: str, base: Path, customer: int) -> WireGuard:
         name = config.removeprefix("lab:")

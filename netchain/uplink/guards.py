@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from netchain import paths
+from netchain import marked
 from netchain.backends.netns.client import site_dir
 from netchain.errors import Exit, NetchainError, Problem
 from netchain.uplink import host, nic, pasta, record
@@ -25,19 +25,7 @@ _START_S, _END_S = 20.0, 20.0
 def find(site: str) -> Iterator[tuple[int, str]]:
     """PIDs of our own guards of that site (of this state directory), and what each was started
     for."""
-    wanted = [MARKER.encode(), _identity(site).encode()]
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        with contextlib.suppress(OSError):
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            at = words.index(wanted[0]) if wanted[0] in words else len(words)
-            if words[at : at + 2] == wanted and entry.stat().st_uid == os.geteuid():
-                yield int(entry.name), words[at + 2].decode()
-
-
-def _identity(site: str) -> str:
-    return f"{site}@{paths.runtime_dir()}"
+    return ((pid, words[0]) for pid, words in marked.find(MARKER, site))
 
 
 def start(site: str, version: str, spec: dict[str, Any]) -> None:
@@ -47,7 +35,7 @@ def start(site: str, version: str, spec: dict[str, Any]) -> None:
     it had done.
     """
     ready, tell = os.pipe()
-    words = [MARKER, _identity(site), version, json.dumps(spec), str(tell)]
+    words = [MARKER, marked.identity(site), version, json.dumps(spec), str(tell)]
     log = site_dir(site) / "uplink.log"
     try:
         with log.open("wb") as out:

@@ -21,13 +21,13 @@ from netchain.backends.netns import starter
 from netchain.backends.netns.backend import NetnsBackend
 from netchain.backends.netns.client import KeeperClient, Show, site_dir
 from netchain.errors import Exit, NetchainError, Problem, missing
-from netchain.model.chain import Chain, Role, VpnSettings
+from netchain.model.chain import Chain, Role
 from netchain.model.names import QubeName
 from netchain.model.sysctls import sysctls
 from netchain.nft.library import load_library
 from netchain.uplink import guards, host, outer, pasta, router
 from netchain.uplink.addresses import ROUTER, WAN, Outside, static
-from netchain.vpn import wireguard
+from netchain.vpn import configurations, wireguard
 from netchain.vpn.wireguard import WireGuard
 from netchain.vpn.wireguard_go import tun_problem
 
@@ -104,18 +104,7 @@ def resolve(chain: Chain, base: Path) -> tuple[Chain, dict[QubeName, WireGuard]]
     `base` is the profile's directory, in which files of VPN configurations are looked for. Raises
     NetchainError (exit 2) with the problems of every configuration.
     """
-    vpns: dict[QubeName, WireGuard] = {}
-    problems: list[Problem] = []
-    for qube in chain.with_role(Role.VPN_PROXY):
-        assert qube.vpn is not None
-        try:
-            vpns[qube.name] = _vpn(qube.vpn.config, base)
-        except NetchainError as error:
-            problems += error.problems
-    if problems:
-        raise NetchainError(problems, Exit.USAGE)
-    settings: dict[QubeName, VpnSettings] = {q: vpn.settings for q, vpn in vpns.items()}
-    return chain.resolved(settings, WAN), vpns
+    return configurations.resolve(chain, WAN, lambda config: _vpn(config, base))
 
 
 def _vpn(config: str, base: Path) -> WireGuard:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from netchain import paths
+from netchain import marked
 from netchain.backends.netns import syscalls, uid_maps
 from netchain.backends.netns.uid_maps import MapError, Maps
 from netchain.errors import Exit, NetchainError, Problem, missing
@@ -157,7 +157,14 @@ def _in_child(
     for fd in (listening.fileno(), tell):
         os.set_inheritable(fd, True)
     os.chdir("/")
-    words = [MARKER, _identity(site), str(listening.fileno()), str(tell), maps.tor, maps.person]
+    words = [
+        MARKER,
+        marked.identity(site),
+        str(listening.fileno()),
+        str(tell),
+        maps.tor,
+        maps.person,
+    ]
     os.execv(  # noqa: S606
         sys.executable, [sys.executable, "-m", "netchain.backends.netns.keeper", *words]
     )
@@ -171,22 +178,9 @@ def _standard_streams(log: Path) -> None:
     os.dup2(out, 2)
 
 
-def _identity(site: str) -> str:
-    return f"{site}@{paths.runtime_dir()}"
-
-
 def find(site: str) -> Iterator[int]:
-    """PIDs of our own keepers of that site (of this state directory), by their command lines."""
-    wanted = [MARKER.encode(), _identity(site).encode()]
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        with contextlib.suppress(OSError):
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            # The last word may be the marker alone: somebody looks for keepers with pgrep.
-            at = words.index(wanted[0]) if wanted[0] in words else len(words)
-            if words[at : at + 2] == wanted and entry.stat().st_uid == os.geteuid():
-                yield int(entry.name)
+    """PIDs of our own keepers of that site (of this state directory)."""
+    return (pid for pid, _ in marked.find(MARKER, site))
 
 
 def kill(site: str) -> bool:
