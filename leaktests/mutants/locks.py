@@ -72,7 +72,8 @@ def _of_sysctls() -> Iterator[Lock]:
             which = act if role in roles else None
             yield Lock(f"{role}:sysctl:ipv6-{name}", role, values, None, which)
         if role in _STILL:
-            yield Lock(f"{role}:sysctl:ip_forward", role, {"net/ipv4/ip_forward": 1}, None, _passes)
+            four = {f"net/ipv4/conf/{where}/forwarding": 1 for where in ("all", "default")}
+            yield Lock(f"{role}:sysctl:ip_forward", role, four, None, _passes)
             six = {f"net/ipv6/conf/{where}/forwarding": 1 for where in ("all", "default")}
             yield Lock(f"{role}:sysctl:ipv6-forwarding", role, six, None, _passes6)
 

@@ -11,6 +11,8 @@ from netchain.wire.flow import Flow
 
 NUMBERS = bytes(8)
 """Sequence and acknowledgement numbers."""
+NAME = b"a question for a name"
+"""Longer than a DNS header: a Tor gateway takes nothing shorter."""
 WIREGUARD = b"\x04\0\0\0" + bytes(60)
 _TCP, _UDP = 6, 17
 

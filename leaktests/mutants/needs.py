@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from leaktests.mutants import messages
 from leaktests.mutants.bench import Bench
 from leaktests.mutants.exchanges import Exchanges, Needs
-from leaktests.mutants.messages import NUMBERS, WIREGUARD
+from leaktests.mutants.messages import NAME, NUMBERS, WIREGUARD
 from leaktests.mutants.scenes import BLOCKED, Scene
 from leaktests.mutants.traffic import WEB
 from leaktests.mutants.wanted import PORT, address_of, behind, ping_like_a_question, wanted
@@ -102,7 +102,7 @@ class _Tried(Exchanges):
             own, web = address_of(self._chain, self._me, version), WEB[version]
             packets = [build.tcp(own, web, PORT, 443, "S", NUMBERS)]
             if torified:
-                packets.append(build.udp(own, address_of(self._chain, netvm, 4), PORT, 53, b"name"))
+                packets.append(build.udp(own, address_of(self._chain, netvm, 4), PORT, 53, NAME))
             else:
                 packets += [build.udp(own, web, PORT, 443, b"x"), build.ping(own, web, b"x")]
             for packet in packets:
@@ -129,7 +129,7 @@ class _Tried(Exchanges):
                 yield f"TCP to {to}:{port} from {vif} is tor's", tors
                 answered = any(f.source == to.packed and f.sport == port for f in refused)
                 yield f"TCP to {to}:{port} from {vif} is answered", answered
-            question = build.udp(source, own4, PORT, 53, b"name")
+            question = build.udp(source, own4, PORT, 53, NAME)
             told = self._through(vif, question)[vif]
             yield f"a closed DNSPort is told on {vif}", any(f.icmp_type == 3 for f in told)
             yield from self._served(vif, source, own4)
@@ -139,7 +139,7 @@ class _Tried(Exchanges):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as names:
             names.bind((str(own), DNS_PORT))
             names.settimeout(0.2)
-            question = build.udp(client, own, PORT + 1, 53, b"name")
+            question = build.udp(client, own, PORT + 1, 53, NAME)
             for turn in ("first", "second"):
                 self._through(vif, question)
                 try:
@@ -183,7 +183,7 @@ class _Tried(Exchanges):
             asked = VIRTUAL_DNS[0] if version == 4 else WEB[6]
             source = address_of(self._chain, client, version)
             questions = (
-                build.udp(source, asked, PORT + 2, 53, b"name"),
+                build.udp(source, asked, PORT + 2, 53, NAME),
                 build.tcp(source, asked, PORT + 2, 53, "S", NUMBERS),
             )
             for packet in questions:

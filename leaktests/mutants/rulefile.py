@@ -17,12 +17,13 @@ _SELECTOR = (
     r"(?:[io]if(?:name|group)"
     r"|ip6? (?:saddr|daddr|protocol|hdrlength|nexthdr|hoplimit|frag-off(?: & \w+)?)"
     r"|icmp(?:v6)? (?:type|code)"
-    r"|tcp (?:dport|sport|flags(?: & \([^)]*\)| & \w+)?)|udp (?:dport|sport)|th (?:dport|sport)"
+    r"|tcp (?:dport|sport|flags(?: & \([^)]*\)| & \w+)?)"
+    r"|udp (?:dport|sport|length)|th (?:dport|sport)"
     r"|rt ip6? nexthop|meta (?:l4proto|nfproto|mark|skuid)|ct (?:state|direction|status))"
 )
 _VALUE = r"(?:\{[^}]*\}|@\w+|\"[^\"]*\"|[\w:./,-]+)"
 _MATCH = re.compile(
-    rf"(?P<left>{_SELECTOR}(?: \. {_SELECTOR})*) (?:(?P<op>!=|==) )?(?P<right>{_VALUE})"
+    rf"(?P<left>{_SELECTOR}(?: \. {_SELECTOR})*) (?:(?P<op>!=|==|>=) )?(?P<right>{_VALUE})"
 )
 _VMAP = re.compile(rf"(?P<key>{_SELECTOR}(?: \. {_SELECTOR})*) vmap \{{(?P<entries>[^}}]*)\}}")
 _VERDICT = re.compile(r"\b(accept|drop|reject(?: with [\w-]+(?: type)? [\w-]+)?)$")

@@ -164,7 +164,7 @@ def tcp(source: str | Address, destination: str | Address, dport: int, sport: in
 
 
 def udp(source: str | Address, destination: str | Address, dport: int, sport: int = 40000,
-        payload: bytes = b"hello") -> bytes:  # fmt: skip
+        payload: bytes = b"hello to whom") -> bytes:  # fmt: skip
     return frame(ip(source, destination) / UDP(sport=sport, dport=dport) / payload)
 
 

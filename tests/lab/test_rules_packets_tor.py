@@ -61,7 +61,7 @@ def test_names_are_taken_by_the_dnsport(gateway: InChain) -> None:
     tor = gateway.socket("udp", bind=(OWN, 5300))
     assert gateway.probe(udp(CLIENT, OWN, 53), VIF) == {}
     question, client = tor.recvfrom(99)
-    assert question == b"hello"
+    assert question == b"hello to whom"
     tor.sendto(b"answer", client)
     assert flows(gateway.seen()[VIF]) == [("udp", OWN, 53, CLIENT, 40000)]
 
