@@ -10,6 +10,11 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from threading import Thread
+
+_PYTHON = (sys.executable, "-I", "-S", "-c")
+_WAIT_S = 0.5
 
 _STREAM = """
 import socket, sys, time
@@ -27,18 +32,22 @@ while True:
 _SINK = """
 import socket, sys
 sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-sink.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
 sink.bind(("0.0.0.0", 4444))
 while True:
     print(int.from_bytes(sink.recv(64)), flush=True)
 """
 
 
+_APART = (
+    "unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child",
+)  # fmt: skip
+
+
 def run(rate: int, count: int) -> list[dict[str, float]]:
     """Measure in a user, network and mount namespace of the bench's own."""
     script = f"mount -t tmpfs tmpfs /run && exec {sys.executable} -I {__file__} {rate} {count}"
     done = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--net", "--mount", "sh", "-c", script],
+        [*_APART, "sh", "-c", script],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     found: list[dict[str, float]] = json.loads(done.stdout)
@@ -60,6 +69,37 @@ def _wire(router: str) -> None:
     _ip("-n client route add default via 10.0.0.1")
 
 
+class _End:
+    """Where the stream ends: the numbers that came, in order."""
+
+    def __init__(self, router: str) -> None:
+        argv = ["ip", "netns", "exec", router, *_PYTHON, _SINK]
+        self.program = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+        self.numbers: list[int] = []
+        Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.program.stdout is not None
+        for line in self.program.stdout:
+            self.numbers.append(int(line))
+
+    def await_more(self) -> int:
+        """The next number that comes. TimeoutError when none does."""
+        there, deadline = len(self.numbers), time.monotonic() + _WAIT_S
+        while len(self.numbers) == there:
+            if time.monotonic() > deadline:
+                raise TimeoutError("the stream does not come")
+            time.sleep(0.001)  # a bounded poll
+        return self.numbers[there]
+
+    def last(self) -> int:
+        """The last number, when no more come."""
+        with suppress(TimeoutError):
+            while True:
+                self.await_more()
+        return self.numbers[-1]
+
+
 def _main(rate: int, count: int) -> None:
     for name in ("client", "a", "b"):
         _ip(f"netns add {name}")
@@ -67,46 +107,27 @@ def _main(rate: int, count: int) -> None:
         _ip(f"-n {router} link set lo up")
         _ip(f"-n {router} addr add 192.0.2.1/32 dev lo")
     _wire("a")
-    python = [sys.executable, "-I", "-S", "-c"]
-    sinks = [
-        subprocess.Popen(
-            ["ip", "netns", "exec", router, *python, _SINK], stdout=subprocess.PIPE, text=True
-        )
-        for router in "ab"
-    ]
-    stream = subprocess.Popen(["ip", "netns", "exec", "client", *python, _STREAM, str(rate)])
+    ends = {router: _End(router) for router in "ab"}
+    stream = subprocess.Popen(["ip", "netns", "exec", "client", *_PYTHON, _STREAM, str(rate)])
     found = []
-    for number in range(count):
-        old, new = sinks[number % 2], sinks[(number + 1) % 2]
-        found.append(_switch(old, new, "ab"[(number + 1) % 2]))
-    for process in (stream, *sinks):
-        process.kill()
+    try:
+        for number in range(count):
+            before, after = "ab"[number % 2], "ab"[(number + 1) % 2]
+            found.append(_switch(ends[before], ends[after], after))
+    finally:  # or who reads what is printed would wait for their ends
+        for process in (stream, *(end.program for end in ends.values())):
+            process.kill()
     print(json.dumps(found))
 
 
-def _switch(
-    old: subprocess.Popen[str], new: subprocess.Popen[str], router: str
-) -> dict[str, float]:
-    assert old.stdout is not None and new.stdout is not None
-    old.stdout.readline()  # it flows
-    start = time.monotonic()
+def _switch(old: _End, new: _End, router: str) -> dict[str, float]:
+    old.await_more()
+    mark, start = len(new.numbers), time.monotonic()
     _ip("-n client link del eth0")
     _wire(router)
     took = time.monotonic() - start
-    first = int(new.stdout.readline())
-    return {"ms": took * 1000, "lost": first - _last(old) - 1}
-
-
-def _last(sink: subprocess.Popen[str]) -> int:
-    """The last number that came: nothing comes any more, so what is there is all."""
-    import os
-    import select
-
-    assert sink.stdout is not None
-    fd, data = sink.stdout.fileno(), b""
-    while select.select([fd], [], [], 0.3)[0]:
-        data += os.read(fd, 1 << 16)
-    return int(data.split()[-1])
+    new.await_more()
+    return {"ms": took * 1000, "lost": new.numbers[mark] - old.last() - 1}
 
 
 if __name__ == "__main__":
