@@ -1,18 +1,17 @@
 """Runs a plan on a backend, proves what it touched, and fails closed.
 
 Theory of operation of `up`: desired state is computed (each role file filled, then loaded where
-nobody is: `check_rules` both proves that the kernel takes it and gives the listing to compare
-with), what is there is observed, `plan_up` gives the steps, and each is run and logged on a
-timeline. After the last step everything is observed again and compared. On any error, also
-Ctrl-C, every touched qube gets blocked.nft, and the error says so; nothing is undone: the next
-`up` plans from what it sees.
+nobody is: the kernel takes it, and gives the listing to compare with), what is there is observed,
+`plan_up` gives the steps, each is run and logged on a timeline, and all is observed again. On any
+error, also Ctrl-C, every touched qube gets blocked.nft, and the error says so; the next `up` plans
+from what it sees.
 """
 
 from __future__ import annotations
 
 import time
 
-from netchain import programs
+from netchain import programs, wanted
 from netchain.backends.base import Backend
 from netchain.errors import Exit, NetchainError, Problem
 from netchain.model.allowed import Link, links, tunnels
@@ -25,8 +24,6 @@ from netchain.model.plan import (
     Await,
     Block,
     Create,
-    Desired,
-    DesiredQube,
     Detach,
     Load,
     Plan,
@@ -36,56 +33,24 @@ from netchain.model.plan import (
     Step,
     Stop,
     Unblock,
-    peer,
     plan_down,
     plan_up,
 )
 from netchain.nft.disposables import admission
-from netchain.nft.fill import Facts, rules_for
+from netchain.nft.fill import rules_for
 from netchain.prove import Verdict, prove
 from netchain.readiness import wait_ready
 from netchain.site import Site
 from netchain.undisturbed import undisturbed
-from netchain.vpn.wireguard import FWMARK
 
 _CLOSED = "The chain is left closed: every qube that was touched drops everything."
 _UNCHANGED = "Nothing was changed: every qube has its rules, and they hold."
 _SET_UP_S = 5.0
 
 
-def rule_texts(chain: Chain, backend: Backend) -> dict[QubeName, str]:
-    """Each qube's role file, filled."""
-    found = facts(backend)
-    return {qube.name: rules_for(chain, qube, found) for qube in chain.qubes}
-
-
-def facts(backend: Backend) -> Facts:
-    """What rules need to know beside the chain."""
-    return Facts(tor_uid=backend.uids().tor, vpn_mark=FWMARK)
-
-
-def desired(chain: Chain, site: Site) -> Desired:
-    """What every qube should have; every rule file is checked, all errors come at once."""
-    wanted: dict[QubeName, DesiredQube] = {}
-    problems: list[Problem] = []
-    texts = rule_texts(chain, site.backend)
-    for name, rules in zip(texts, site.backend.check_all([*texts.values()]), strict=True):
-        if isinstance(rules, NetchainError):
-            problems += [Problem("E070", str(p), f"rules of {name}") for p in rules.problems]
-            continue
-        wanted[name] = DesiredQube(
-            rules,
-            site.backend.wiring(chain, name) if peer(chain[name]) is not None else "",
-            programs.wanted(chain, site, chain[name]) if chain.is_connected(name) else {},
-        )
-    if problems:
-        raise NetchainError(problems)
-    return wanted
-
-
 def plan(chain: Chain, site: Site) -> Plan:
     """The steps from what is there to the chain; changes nothing."""
-    return plan_up(chain, desired(chain, site), site.backend.observe(chain))
+    return plan_up(chain, *wanted.compared(chain, site))
 
 
 def up(chain: Chain, site: Site) -> Plan:
@@ -242,7 +207,7 @@ def _change(chain: Chain, site: Site, step: Step) -> None:
     backend, name = site.backend, step.qube
     match step:
         case Load():
-            backend.load_rules(chain, name, rules_for(chain, chain[name], facts(backend)))
+            backend.load_rules(chain, name, rules_for(chain, chain[name], wanted.facts(backend)))
         case Widen():
             lines = admission(chain, chain[step.client])
             backend.load_rules(chain, name, "".join(f"add {line}\n" for line in lines))

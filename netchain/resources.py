@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 
+@cache
 def data_dir() -> Path:
     """The directory with firewall_rules/ and profiles/: `_data` in a wheel, else the checkout."""
     package = Path(__file__).resolve().parent

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from netchain import apply
 from netchain.model import addressing
 from netchain.model.chain import Chain, Qube, Role
 from netchain.model.drift import Difference, shown
@@ -19,9 +20,11 @@ from netchain.model.plan import Desired, DesiredQube, peer
 from netchain.nft import difference
 from netchain.site import Site
 from netchain.switched import NONE
+from netchain.wanted import rule_texts
 
 APART = "apart"
 """A qube that reaches no uplink, as it was switched: it is closed, and that is as it should be."""
+_AT_ONCE = 16
 Progress = Callable[[Qube], tuple[int, str]]
 """How far a qube's program is: percent, 100 when it is ready, and words (readiness.progress)."""
 
@@ -89,13 +92,15 @@ class ChainNow:
         return "\n".join([*lines, *(line for qube in self.qubes for line in qube.lines)])
 
 
-def look(chain: Chain, site: Site, wanted: Desired, progress: Progress) -> ChainNow:
+def look(
+    chain: Chain, site: Site, wanted: Desired, observed: Observed, progress: Progress
+) -> ChainNow:
     """What the chain is doing now. NetchainError when it cannot be read."""
-    observed = site.backend.observe(chain)
-    qubes = tuple(
-        _qube(chain, site, qube, wanted[qube.name], observed.qubes.get(qube.name), progress)
-        for qube in reversed(chain.from_uplink())
-    )
+    one = partial(_qube, chain, site, wanted, observed, progress)
+    asked = [qube for qube in chain.qubes if wanted[qube.name].services]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # a program's answer may take seconds
+        told = {now.qube.name: now for now in pool.map(one, asked)}
+    qubes = tuple(told.get(q.name) or one(q) for q in reversed(chain.from_uplink()))
     is_up = all(qube.state in ("ready", APART) for qube in qubes) and not site.trouble
     verdict = "up" if is_up else _verdict(chain, observed)
     return ChainNow(chain, verdict, (*_disposables(chain, observed), *qubes))
@@ -124,9 +129,9 @@ def _verdict(chain: Chain, observed: Observed) -> str:
 
 
 def _qube(
-    chain: Chain, site: Site, qube: Qube, want: DesiredQube, have: ObservedQube | None,
-    progress: Progress,
-) -> QubeNow:  # fmt: skip
+    chain: Chain, site: Site, wanted: Desired, observed: Observed, progress: Progress, qube: Qube
+) -> QubeNow:
+    want, have = wanted[qube.name], observed.qubes.get(qube.name)
     differs = tuple(differences(chain, site, qube, want, have))
     percent, detail = 100, ""
     if have is not None and not have.blocked and not differs and want.services:
@@ -168,7 +173,7 @@ def differences(
 def _rules(chain: Chain, site: Site, qube: Qube) -> list[Difference]:
     """Asked for only when they differ: the listing that should be is made where nobody is."""
     backend = site.backend
-    want = backend.check_rules(apply.rule_texts(chain, backend)[qube.name])
+    want = backend.check_rules(rule_texts(chain, backend)[qube.name])
     have = backend.list_rules(chain, qube.name)
     if not have:
         return [Difference("rules", "none", f"{qube.role}.nft")]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from netchain import apply
+from netchain import apply, wanted
 from netchain.backends.base import digest
 from netchain.errors import Exit, NetchainError, Problem
 from netchain.model.addressing import address4, address6, senders_behind
@@ -39,7 +39,7 @@ _SS_S = 10.0
 
 def plan(switch: Switch, site: Site) -> Plan:
     """The steps of the switch, in a chain that is exactly as `old` says."""
-    return plan_switch(switch, apply.desired(switch.old, site), apply.desired(switch.new, site))
+    return plan_switch(switch, wanted.desired(switch.old, site), wanted.desired(switch.new, site))
 
 
 def run(switch: Switch, site: Site, remember: Callable[[], None]) -> Receipt:
@@ -150,7 +150,7 @@ class _Running:
 
     def _both(self, step: Step) -> str:
         switch = self._switch
-        found = apply.facts(self._site.backend)
+        found = wanted.facts(self._site.backend)
         return rules_for_both(switch.old, switch.new, switch.new[step.qube], found)
 
     def _prove_prepared(self, step: Prove) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from leaktests.engine.fault import Bench, Faults
-from netchain import apply
 from netchain.errors import NetchainError
 from netchain.model.allowed import links, tunnels
 from netchain.model.chain import Qube, QubeState, Role
+from netchain.wanted import rule_texts
 
 topic = Faults()
 _RELOADS = 20
@@ -24,7 +24,7 @@ _BAD = (
 @topic.fault("W02", "every qube's rules are loaded again and again")
 def reloaded(bench: Bench) -> Iterator[None]:
     backend, chain = bench.site.backend, bench.chain
-    texts = apply.rule_texts(chain, backend)
+    texts = rule_texts(chain, backend)
     before = {name: backend.list_rules(chain, name) for name in texts}
     for _ in range(_RELOADS):
         for name, text in texts.items():

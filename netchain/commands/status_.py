@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from netchain import apply, state, switched
+from netchain import state, switched, wanted
 from netchain.commands import common
 from netchain.console import Console
 from netchain.errors import Exit
@@ -22,7 +22,7 @@ def command(chain: str, as_json: bool, quiet: bool) -> int:
     found = common.find(chain)
     with common.site(found, console) as (resolved, site):
         now = state.look(
-            resolved, site, apply.desired(resolved, site),
+            resolved, site, *wanted.compared(resolved, site),
             lambda qube: progress(resolved, site.backend, qube),
         )  # fmt: skip
     kept = switched.load(resolved.name)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from netchain import apply, sentinel, state
+from netchain import sentinel, state, wanted
 from netchain.commands import common
 from netchain.console import SCHEMA, Console
 from netchain.ears import Ears
@@ -78,7 +78,7 @@ class _Watch:
 
     def __init__(self, chain: Chain, site: Site, ears: Ears) -> None:
         self._chain, self._site, self._ears = chain, site, ears
-        self._wanted = apply.desired(chain, site)
+        self._wanted = wanted.desired(chain, site)
 
     def run(self, heartbeat: Heartbeat, printer: _Printer, *, block: bool) -> None:
         """Without end: NetchainError when the chain cannot be read, _OpenedError with `block`."""
@@ -93,7 +93,10 @@ class _Watch:
                 if block:
                     self._guard({None})
             if heartbeat.feel() or is_new or heard:
-                printer.show(state.look(self._chain, self._site, self._wanted, heartbeat.of))
+                observed = self._site.backend.observe(self._chain)
+                printer.show(
+                    state.look(self._chain, self._site, self._wanted, observed, heartbeat.of)
+                )
             heard = self._ears.wait(_POLL_S)
 
     def _guard(self, changed: set[QubeName] | set[None]) -> None:

@@ -125,6 +125,14 @@ class Chain:
     wan: Wan | None = None
     lan: Lan | None = None
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Of its name and its qubes' netvms: enough to tell chains apart, and made once."""
+        return hash((self.name, tuple((qube.name, qube.netvm) for qube in self.qubes)))
+
     @property
     def is_lab(self) -> bool:
         """Whether it is in the private internet; otherwise it is a site of its own."""

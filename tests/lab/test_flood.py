@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from netchain import apply
 from netchain.backends.netns import starter
 from netchain.backends.netns.backend import NetnsBackend
 from netchain.backends.netns.client import KeeperClient
@@ -26,6 +25,7 @@ from netchain.model.addressing import CLIENT_MAC, NETVM_MAC, UPLINK, address4
 from netchain.model.allowed import Direction, Link
 from netchain.model.chain import Chain
 from netchain.model.names import QubeName
+from netchain.wanted import rule_texts
 from netchain.wire import build
 from netchain.wire.tap import Tap
 
@@ -59,7 +59,7 @@ def test_nothing_leaves_while_rules_are_reloaded(
 ) -> None:
     path = ROOT / "profiles" / "vpn-before-tor.toml"
     chain = resolve(profile.parse(path.read_text(), path.name))
-    texts = apply.rule_texts(chain, backend)
+    texts = rule_texts(chain, backend)
     _build(backend, chain, texts)
     above = Link(PROXY, FIREWALL)
     # What sys-whonix may send: only `forward` can stop it, whose chains are being replaced.

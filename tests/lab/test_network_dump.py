@@ -1,4 +1,4 @@
-"""What network_dump unpacks by itself is what pyroute2 makes of the same messages."""
+"""What dumps.py unpacks by itself is what pyroute2 makes of the same messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from netchain.backends.netns import network_dump
+from netchain.backends.netns import dumps
 from netchain.backends.netns.netlink import Netlink
 
 pytestmark = pytest.mark.lab
@@ -106,7 +106,7 @@ def test_both_decoders_say_the_same(
         for line in filter(None, LINES.splitlines()):
             words = [word.strip('"') for word in line.replace('"v1 abc"', "v1_abc").split()]
             subprocess.run([*enter, "ip", *words], check=True, capture_output=True)
-        ours = keeper.ask("network", prefix="any:")["nodes"]["any:qube"]
+        ours = keeper.ask("network", prefix="any:")["nodes"]["any:qube"]["has"]
         script = (
             "import json, sys; sys.path.insert(0, sys.argv[1]);"
             "from test_network_dump import by_pyroute2;"
@@ -125,4 +125,4 @@ def test_both_decoders_say_the_same(
 def test_half_an_attribute_is_an_error() -> None:
     for data in (b"\x05\x00\x01", b"\x09\x00\x01\x00abcd", b"\x03\x00\x01\x00"):
         with pytest.raises(OSError, match="an attribute"):
-            network_dump._attributes(data, 0)
+            dumps.attributes(data)

@@ -17,6 +17,7 @@ from netchain.model.drift import Difference
 from netchain.model.names import QubeName
 from netchain.prove import Verdict
 from netchain.site import Site
+from netchain.wanted import desired
 
 WORK, FIREWALL = QubeName("work"), QubeName("sys-firewall")
 
@@ -56,7 +57,7 @@ def site(chain: Chain, backend: Noting, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def opened(chain: Chain, site: Site) -> list[QubeName]:
-    wanted, observed = apply.desired(chain, site), site.backend.observe(chain)
+    wanted, observed = desired(chain, site), site.backend.observe(chain)
     return sentinel.opened(chain, wanted, observed)
 
 
@@ -70,7 +71,7 @@ def test_other_rules_links_and_settings_open(chain: Chain, site: Site, backend: 
     backend.detach(chain, WORK)
     assert set(opened(chain, site)) == {PROXY, FIREWALL, WORK}
     observed = backend.observe(chain)
-    words = sentinel.words(chain, site, apply.desired(chain, site), observed)
+    words = sentinel.words(chain, site, desired(chain, site), observed)
     assert "sys-firewall: ~ sysctl x: 1, should be 0" in words
     assert {word.partition(":")[0] for word in words} == {PROXY, FIREWALL, WORK}
 
@@ -78,7 +79,7 @@ def test_other_rules_links_and_settings_open(chain: Chain, site: Site, backend: 
 def test_a_program_of_another_configuration_opens(
     chain: Chain, backend: Noting, site: Site
 ) -> None:
-    wanted = apply.desired(chain, site)
+    wanted = desired(chain, site)
     other = {PROXY: replace(wanted[PROXY], services={"wireguard": "other"})}
     assert sentinel.opened(chain, {**wanted, **other}, backend.observe(chain)) == [PROXY]
 

@@ -48,8 +48,8 @@ class NetnsBackend(Switching, Watching):
         links = {_name(n): wiring.read_label(used_label(s["uplinks"]))[0] for n, s in found.items()}
         prefix += only or ""
         dumps = self.keeper.ask("network", prefix=prefix)["nodes"]
-        networks = {node: compare.network(changes) for node, changes in dumps.items()}
-        strange = self.keeper.ask("strange", prefix=prefix)["nodes"]
+        networks = {node: compare.network(dump["has"]) for node, dump in dumps.items()}
+        strange = {node: dump["strange"] for node, dump in dumps.items()}
         rules = self.keeper.ask("loaded", prefix=prefix)["nodes"]
         qubes = {}
         for node, state in found.items():
@@ -99,6 +99,10 @@ class NetnsBackend(Switching, Watching):
         return loaded(listing).blocked
 
     def uids(self) -> Uids:
+        return self._uids
+
+    @cached_property
+    def _uids(self) -> Uids:
         answer = self.keeper.ask("hello")
         return Uids(answer["tor"], answer["proved"])
 

@@ -12,6 +12,7 @@ from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 from netchain.backends.netns import flows, nodes
+from netchain.backends.netns.dumps import Dumps
 from netchain.backends.netns.network_dump import dump
 from netchain.backends.netns.nodes import Node
 from netchain.backends.netns.rpc import Message
@@ -30,13 +31,21 @@ class BulkOperations:
     _prepared: Callable[[str, Iterable[Mapping[str, Any]]], Callable[[], None]]
 
     def do_network(self, message: Message) -> Answer:
-        """What the network of such nodes is: their addresses, routes, neighbours."""
-        return {"nodes": {n.name: dump(n.netlink) for n in self._those(message)}}, []
+        """What the network of such nodes is (their addresses, routes, neighbours), and what they
+        have that nobody gave them (strange.py)."""
+        found = {}
+        for node in self._those(message):
+            dumps = Dumps(node.netlink)
+            found[node.name] = {"has": dump(dumps), "strange": self._strange(node, dumps)}
+        return {"nodes": found}, []
 
     def do_strange(self, message: Message) -> Answer:
-        """What such nodes have that nobody gave them (strange.py)."""
-        home, those = self._keeper.home, self._those(message)
-        return {"nodes": {n.name: [vars(each) for each in strange(n, home)] for n in those}}, []
+        """Only the latter."""
+        those = self._those(message)
+        return {"nodes": {n.name: self._strange(n, Dumps(n.netlink)) for n in those}}, []
+
+    def _strange(self, node: Node, dumps: Dumps) -> list[Mapping[str, str]]:
+        return [vars(each) for each in strange(node, self._keeper.home, dumps)]
 
     def do_loaded(self, message: Message) -> Answer:
         """What rules such nodes have (listings.Loaded)."""

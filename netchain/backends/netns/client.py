@@ -54,7 +54,7 @@ class KeeperClient:
         self._show = show
         self.directory = site_dir(site)
         self._path = self.directory / "keeper.sock"
-        self._socket: socket.socket | None = self._connect()
+        self._idle = [self._connect()]
 
     @classmethod
     def start(cls, site: str, show: Show = lambda _do, _arguments: None) -> Self:
@@ -70,8 +70,8 @@ class KeeperClient:
             return cls(site, show)
 
     def close(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
+        for connection in self._idle:
+            connection.close()
 
     def _connect(self) -> socket.socket:
         """A keeper that is just ending is waited for, so that it is gone or an error, not both."""
@@ -130,20 +130,24 @@ class KeeperClient:
         return next(int(line.split()[1]) for line in lines if line.startswith("Pid:"))
 
     def _exchange(self, do: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], list[int]]:
+        """Threads that ask at once have a connection each. One is kept only when the whole answer
+        was read (Ctrl-C may come in between): the next request would take a rest for its own."""
         self._show(do, arguments)
-        connection = self._socket or self._connect()
-        # Kept only when the whole answer was read (Ctrl-C may come in between): where an answer is
-        # left, the next request would take that for its own.
-        self._socket = None
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._connect()
+        is_whole = False
         try:
             rpc.send(connection, {"do": do, **arguments})
             answer, fds = rpc.receive(connection)
+            is_whole = True
         except OSError as error:
             raise self._gone(error) from error
-        else:
-            self._socket = connection
         finally:
-            if self._socket is None:
+            if is_whole:
+                self._idle.append(connection)
+            else:
                 connection.close()
         if "error" in answer:
             raise NetchainError(Problem("E052", str(answer["error"])))

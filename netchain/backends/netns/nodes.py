@@ -50,6 +50,15 @@ class Node:
     interfaces: dict[str, int] = field(default_factory=lambda: {"lo": 1})
     next_index: int = 10
     sysctls: Mapping[str, Any] = field(default_factory=dict)
+    directories: dict[str, int] = field(default_factory=dict)
+
+    def sysctl_directory(self, part: str) -> int:
+        """`part` of /proc/sys, opened while this thread stands in the node (`within`), and kept: of
+        every node there is one of that name, and the kernel goes through them all to find it
+        (40 us among 500)."""
+        if part not in self.directories:
+            self.directories[part] = os.open(f"/proc/sys/{part}", os.O_PATH | os.O_CLOEXEC)
+        return self.directories[part]
 
     def new_interface(self, name: str) -> int:
         """An interface index that nothing in this node has, remembered by the name."""
@@ -60,7 +69,7 @@ class Node:
     def adopt(self, name: str) -> int:
         """Remember an interface that somebody else made here; its index, 0 when there is none."""
         try:
-            index = int(self.path(f"/sys/class/net/{name}/ifindex").read_text())
+            index = int(read_line(self.path(f"/sys/class/net/{name}/ifindex")))
         except FileNotFoundError:
             return 0
         self.interfaces[name] = index
@@ -73,8 +82,17 @@ class Node:
 
     def close(self) -> None:
         self.netlink.close()
-        for fd in (self.netns, *self.tunnels.values()):
+        for fd in (self.netns, *self.tunnels.values(), *self.directories.values()):
             os.close(fd)
+
+
+def read_line(path: str | Path, directory: int | None = None) -> str:
+    """A file of one short line, of /proc or /sys: in 6 us, of which Path.read_text() makes 58."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        return os.read(fd, 1024).decode().strip()
+    finally:
+        os.close(fd)
 
 
 def create(name: str, spec: Mapping[str, Any], own_pidns: int) -> Node:

@@ -252,7 +252,7 @@ def _uplinks(node: nodes.Node) -> dict[str, tuple[int, str]]:
     for name in UPLINKS:
         if name in node.interfaces:
             with contextlib.suppress(OSError):  # it went meanwhile
-                group = node.path(f"/sys/class/net/{name}/netdev_group").read_text()
+                group = nodes.read_line(node.path(f"/sys/class/net/{name}/netdev_group"))
                 found[name] = int(group), _alias(node, name)
     return found
 
@@ -260,7 +260,7 @@ def _uplinks(node: nodes.Node) -> dict[str, tuple[int, str]]:
 def _alias(node: nodes.Node, interface: str) -> str:
     """The interface's alias; "" without one, also when the interface goes while it is read."""
     try:
-        return node.path(f"/sys/class/net/{interface}/ifalias").read_text().strip()
+        return nodes.read_line(node.path(f"/sys/class/net/{interface}/ifalias"))
     except OSError:
         return ""
 

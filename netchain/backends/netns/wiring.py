@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from netchain.backends.base import Tunnel, digest
@@ -58,6 +59,7 @@ class Wires:
         return {"do": "link", "dev": uplink, "alias": f"{self.peer} {self.version}"}
 
 
+@lru_cache(maxsize=4096)
 def wires(chain: Chain, qube: Qube) -> Wires:
     """The link of a qube to its netvm, or of the `net` qube to the router."""
     hosts = {str(qube.name): str(addressing.address4(chain, qube.name))}
