@@ -9,6 +9,9 @@ opens it to the answer that closes it, as `Timeline` has it. An opening without 
 keeper died over it) counts as none from then on. After each blow the kernel is asked which qubes
 are closed, and one that is open although nothing opened it fails the trial.
 
+What a netvm sends down a link whose client's end was set down (`down` does) is left out: the tap at
+the netvm's end hears it until the kernel has seen that nobody is there, and it arrives nowhere.
+
 Not covered: packets that sys-net itself sends past its own rules (nothing may hold them: it has the
 uplink), links in the moments between their making and their first hearing (the request is answered
 only when they are heard).
@@ -20,6 +23,7 @@ import bisect
 import os
 import secrets
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -48,6 +52,7 @@ from netchain.model.chain import Chain, QubeState
 from netchain.model.names import QubeName
 from netchain.site import Site
 from netchain.wire import build
+from netchain.wire.capture import Captured
 from netchain.wire.judge import Leak, judge
 from netchain.wire.timeline import Timeline
 
@@ -100,6 +105,8 @@ class Scene:
         write_frames(self.frames, self.known)
         self._asked: dict[int, int] = {}
         self._answered: list[int] = []
+        self._down: dict[str, list[range]] = {name: [] for name in self._every}
+        """When the client's end of a link was set down (ns)."""
         self._noting = Lock()
         self.run: Run | None = None
         self.effects: dict[str, list[str]] = {}
@@ -171,6 +178,10 @@ class Scene:
                 now = time.time_ns()
                 self.site.timeline.change(now, now, before)
         if answer is not None and "error" not in answer:
+            if message["do"] == "end":
+                since_now = range(time.time_ns(), sys.maxsize)
+                for name, link in self._every.items():
+                    self._down[name] += [since_now] if link.client in states else []
             self._hear(message)
 
     def _hear(self, message: Message) -> None:
@@ -193,6 +204,8 @@ class Scene:
         """Hear the new link of that name; the one before is gone, and let go now."""
         self.site.sensor.disarm(link)
         self.site.sensor.arm(self.chain, link)
+        now = time.time_ns()
+        self._down[link.name] = [range(d.start, min(d.stop, now)) for d in self._down[link.name]]
 
     def opened(self) -> list[str]:
         """Qubes that are open although nothing opened them; what is closed is noted as such."""
@@ -243,8 +256,11 @@ class Scene:
         sensor.settle()
         heard, injected = sensor.take()
         there = {n: self._every[n] for n in heard}
+        arrived = {
+            n: [one for one in found if not self._is_lost(one)] for n, found in heard.items()
+        }
         ours = {n: {*injected.get(n, ()), *self.known[n]} for n in heard}
-        rest = {n: foreign(self._has(there[n]), there[n], found) for n, found in heard.items()}
+        rest = {n: foreign(self._has(there[n]), there[n], found) for n, found in arrived.items()}
         verdicts = judge(self.chain, self.site.timeline, rest, ours)
         doubts = [f"{n} frames of {link} were lost" for link, n in sensor.tap.drops().items() if n]
         doubts += [f"the tap failed: {sensor.tap.failed}"] if sensor.tap.failed else []
@@ -252,6 +268,9 @@ class Scene:
         doubts += [f"the flood failed: {self.flood.failed}"] if self.flood.failed else []
         self.stacks.forget_old()
         return [self._told(leak) for verdict in verdicts for leak in verdict.leaks], doubts
+
+    def _is_lost(self, one: Captured) -> bool:
+        return one.outgoing and any(one.time_ns in down for down in self._down[one.link])
 
     def _told(self, leak: Leak) -> str:
         """With how long it came after a state changed: one that was let go before a qube closed may

@@ -158,7 +158,7 @@ class NetnsBackend(Switching, Watching):
             self.keeper.ask("unwire", node=node_of(chain, qube), name=uplink)
 
     def block(self, chain: Chain, qube: QubeName) -> None:
-        self.load_rules(chain, qube, self._blocked)
+        self.keeper.ask("rules", node=node_of(chain, qube), text=self._blocked, closes=True)
 
     def unblock(self, chain: Chain, qube: QubeName) -> None:
         self.load_rules(chain, qube, f"delete table {BLOCKED_TABLE}\n")

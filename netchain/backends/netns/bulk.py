@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
-from netchain.backends.netns import flows, nodes
+from netchain.backends.netns import flows, nodes, syscalls
 from netchain.backends.netns.dumps import Dumps
 from netchain.backends.netns.network_dump import dump
 from netchain.backends.netns.nodes import Node
@@ -70,6 +70,7 @@ class BulkOperations:
     def do_end(self, message: Message) -> Answer:
         """Take the named nodes' uplinks down in that order, then end them all, without waiting."""
         self._keeper.end(message["nodes"])
+        syscalls.await_packets_in_flight()
         return {}, []
 
     def do_cut_over(self, message: Message) -> Answer:

@@ -145,11 +145,15 @@ class Operations(BulkOperations):
         )
 
     def do_rules(self, message: Message) -> Answer:
+        """Run nft in a node; with `closes` it is done only when no packet is on its way that the
+        old rules let pass."""
         node = self._keeper.nodes[message["node"]]
         output = self._keeper.rules.run(
             node.netns, message["text"],
             json=message.get("json", False), counters=message.get("counters", False),
         )  # fmt: skip
+        if message.get("closes"):
+            syscalls.await_packets_in_flight()
         return {"output": output}, []
 
     def do_check(self, message: Message) -> Answer:
