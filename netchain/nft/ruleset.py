@@ -9,12 +9,22 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from netchain.errors import NetchainError, Problem
+from netchain.nft.expressions import (
+    Concat,
+    Element,
+    Expression,
+    Meta,
+    Prefix,
+    Range,
+    element,
+    expression,
+)
+from netchain.nft.statements import Decide, Harmless, Statement, Verdict, statement
 
-Statement = Mapping[str, Any]
 TableId = tuple[str, str]
 """Family and name."""
 
@@ -35,13 +45,14 @@ class NftRule:
 
     @property
     def drops_everything(self) -> bool:
-        words = [word for statement in self.statements for word in statement]
-        return words[-1:] == ["drop"] and set(words) <= {"counter", "drop"}
+        rest = [each for each in self.statements if each != Harmless("counter")]
+        return rest == [Decide(Verdict.DROP)]
 
 
 @dataclass(frozen=True)
 class NftChain:
-    """A chain; `kind`, `hook`, `priority` and `policy` are None for one that is jumped to."""
+    """A chain; `kind`, `hook`, `priority` and `policy` are None for one that is jumped to, `device`
+    for one of any interface. (nft 1.0.6 leaves the device out.)"""
 
     table: TableId
     name: str
@@ -50,6 +61,7 @@ class NftChain:
     hook: str | None = None
     priority: int | None = None
     policy: str | None = None
+    device: str | None = None
 
     @property
     def ends_in_drop(self) -> bool:
@@ -58,11 +70,27 @@ class NftChain:
 
 @dataclass(frozen=True)
 class NftSet:
-    """A set or a map; elements as nft writes them, of a map `key : value`."""
+    """A set or a map; `types` are those of its key's parts, `flags` dynamic, timeout, interval ...
+
+    Of a set that packets may change, the elements are those of one moment.
+    """
 
     table: TableId
     name: str
-    elements: tuple[str, ...]
+    members: tuple[Element, ...]
+    types: tuple[str, ...] = ()
+    flags: frozenset[str] = frozenset()
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """As nft writes them, of a map `key : value`."""
+        return tuple(_written(member) for member in self.members)
+
+    @property
+    def may_change(self) -> bool:
+        """Whether packets or time may change it. (nft 1.0.6 leaves `dynamic` out of its JSON, but
+        such a set has a size or a time limit.)"""
+        return bool(self.flags & {"dynamic", "timeout"})
 
 
 @dataclass(frozen=True)
@@ -121,11 +149,7 @@ def _ruleset(found: list[tuple[str, Any]]) -> Ruleset:
             for kind, item in found
             if kind == "chain"
         ),
-        sets=tuple(
-            NftSet(_table(i), i["name"], tuple(_element(e) for e in i.get("elem", ())))
-            for kind, i in found
-            if kind in ("set", "map")
-        ),
+        sets=tuple(_set(item) for kind, item in found if kind in ("set", "map")),
         flagged=frozenset((t["family"], t["name"]) for t in tables if "flags" in t),
         others=tuple(f"{kind} {i.get('name', '')}" for kind, i in found if kind not in known),
     )
@@ -138,42 +162,52 @@ def _table(item: Mapping[str, Any]) -> TableId:
 def _chain(item: Mapping[str, Any], rules: tuple[NftRule, ...]) -> NftChain:
     return NftChain(
         _table(item), item["name"], rules,
-        item.get("type"), item.get("hook"), item.get("prio"), item.get("policy"),
+        item.get("type"), item.get("hook"), item.get("prio"), item.get("policy"), item.get("dev"),
     )  # fmt: skip
 
 
 def _rule(item: Mapping[str, Any]) -> NftRule:
-    statements: tuple[Statement, ...] = tuple(item["expr"])
-    counters = (statement["counter"] for statement in statements if "counter" in statement)
+    counters = (each["counter"] for each in item["expr"] if "counter" in each)
     counter = next(counters, None) or {}  # a listing without state has `"counter": null`
+    statements = tuple(statement(each) for each in item["expr"])
     return NftRule(
         item.get("comment", ""), statements, counter.get("packets"), counter.get("bytes")
     )
 
 
-def _element(item: Any) -> str:
-    match item:
-        case [key, value]:
-            return f"{_element(key)} : {_element(value)}"
-        case {"concat": parts}:
-            return " . ".join(_element(part) for part in parts)
-        case {"range": [first, last]}:
-            return f"{_element(first)}-{_element(last)}"
-        case {"prefix": {"addr": address, "len": length}}:
-            return f"{address}/{length}"
-        case {"elem": {"val": value}}:
-            return _element(value)
+def _set(item: Mapping[str, Any]) -> NftSet:
+    kinds = item["type"]
+    flags = {*item.get("flags", ()), *(["dynamic"] if "size" in item else [])}
+    return NftSet(
+        _table(item), item["name"], tuple(element(each) for each in item.get("elem", ())),
+        tuple([kinds] if isinstance(kinds, str) else kinds), frozenset(flags),
+    )  # fmt: skip
+
+
+def _written(member: Element) -> str:
+    key = _words(member.key)
+    return key if member.data is None else f"{key} : {_words(expression(member.data))}"
+
+
+def _words(value: Expression) -> str:
+    match value:
+        case Concat(parts):
+            return " . ".join(_words(part) for part in parts)
+        case Range(low, high):
+            return f"{_words(low)}-{_words(high)}"
+        case Prefix(address, length):
+            return f"{_words(address)}/{length}"
         case str() | int():
-            return str(item)
-    raise ValueError(f"an element of unknown form: {item!r}")
+            return str(value)
+    raise ValueError(f"an element of unknown form: {value!r}")
 
 
 def _meta_keys(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for word, inner in value.items():
-            if word == "meta":
-                yield inner["key"]
-            yield from _meta_keys(inner)
-    elif isinstance(value, list | tuple):
+    if isinstance(value, Meta):
+        yield value.key
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _meta_keys(getattr(value, field.name))
+    elif isinstance(value, tuple):
         for inner in value:
             yield from _meta_keys(inner)

@@ -21,6 +21,7 @@ from netchain.model.chain import Address, Chain, Role
 from netchain.nft.check import ROLE
 from netchain.nft.fill import Facts, rules_for
 from netchain.nft.ruleset import parse
+from netchain.nft.statements import Decide, Reject, Verdict
 
 UP, TUNNEL, STRAY = "eth0", "wg0", "stray0"
 WEB4, WEB6 = "203.0.113.80", "2001:db8:80::80"
@@ -118,7 +119,8 @@ class InChain(OneQube):
         counted: Counter[str] = Counter()
         for chain in parse(self.run("nft", "-j", "list", "ruleset")).chains:
             for rule in chain.rules:
-                stops = {"drop", "reject"} & set(rule.statements[-1])
+                last = rule.statements[-1]
+                stops = isinstance(last, Reject) or last == Decide(Verdict.DROP)
                 counted[f"{'' if stops else '+'}{chain.name}: {rule.comment}"] += rule.packets or 0
         return counted
 
