@@ -1,0 +1,131 @@
+"""What the kernel does before rules can ask for a flow: reassembly, conntrack (defrag, conntrack).
+
+A packet may be of any state that conntrack knows: whatever made it so, under these rules or under
+older ones, a proof holds. What rules can only see afterwards is not there before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from netchain.nft import expressions as nft
+from netchain.nft.fields import FIELDS, ICMPV6, Base, Field
+from netchain.nft.ruleset import NftChain
+from netchain.nft.statements import (
+    Change,
+    DecideBy,
+    Harmless,
+    Match,
+    Nat,
+    Notrack,
+    Statement,
+    Unmodelled,
+)
+from netchain.nft.symbols import CT_STATES
+from netchain.verify.algebra import Bit, every
+from netchain.verify.packet import IP, IP6, TRANSPORT_BITS, Flow, Packet, is_plain6
+from netchain.verify.words import Word, choose, constant, is_between, is_value, variable
+
+
+def reassembled(packet: Packet) -> Packet:
+    """A fragment becomes the packet that it is a part of: what it carries may be anything."""
+    algebra, name = packet.algebra, f"{packet.prefix}reassembled"
+    if packet.family == IP:
+        place = FIELDS[IP, "frag-off"]
+        part = Field(Base.NETWORK, place.offset + 2, 14, "integer")
+        is_part = algebra.no(is_value(algebra, packet.bits(part), 0))
+        packet = packet.with_bits(part, is_part, constant(algebra, 0, 14))
+    else:
+        is_part = algebra.both(algebra.no(is_plain6(packet)), algebra.variable(name))
+        place = FIELDS[IP6, "nexthdr"]
+        packet = packet.with_bits(place, is_part, variable(algebra, f"{name} nexthdr", 8))
+        found = choose(algebra, is_plain6(packet), packet.bits(place), packet.protocol6)
+        packet = replace(packet, protocol6=found)
+    transport = variable(algebra, f"{name} th", TRANSPORT_BITS)
+    length = variable(algebra, f"{name} length", 6)
+    return replace(
+        packet,
+        transport=packet.transport.written(0, is_part, transport),
+        length=choose(algebra, is_part, length, packet.length),
+        whole=algebra.either(packet.whole, is_part),
+    )
+
+
+def followed(packet: Packet, untracked: Bit, translated: frozenset[str]) -> Packet:
+    """Conntrack has looked: the packet is of one state, whichever. Of a flow's first packet the
+    direction is the original one, and nothing is translated yet; of a later one its source may be
+    (`snat`) or its destination (`dnat`), if the rules do so."""
+    algebra, prefix = packet.algebra, packet.prefix
+    seen = algebra.no(algebra.either(untracked, _is_passed_over(packet)))
+    one, two = (
+        algebra.false if packet.begins else algebra.variable(f"{prefix}{name}")
+        for name in ("ct1", "ct2")
+    )
+    chosen = {
+        "new": algebra.both(algebra.no(one), algebra.no(two)),
+        "established": algebra.both(algebra.no(one), two),
+        "related": algebra.both(one, algebra.no(two)),
+        "invalid": algebra.both(one, two),
+    }
+    state: Word = constant(algebra, CT_STATES["untracked"], 7)
+    for name, condition in chosen.items():
+        is_it = algebra.both(seen, condition)
+        state = choose(algebra, is_it, constant(algebra, CT_STATES[name], 7), state)
+    later = algebra.both(seen, algebra.either(chosen["established"], chosen["related"]))
+    known = algebra.both(seen, algebra.no(chosen["invalid"]))
+    reply, snat, dnat = (
+        algebra.both(later, algebra.variable(f"{prefix}ct {name}"))
+        if name == "reply" or name in translated else algebra.false
+        for name in ("reply", "snat", "dnat")
+    )  # fmt: skip
+    return replace(packet, flow=Flow(known, state, reply, snat, dnat, packet.flow.mark))
+
+
+def _is_passed_over(packet: Packet) -> Bit:
+    """Neighbour discovery and the like (nf_conntrack_proto_icmpv6.c, noct_valid_new)."""
+    algebra = packet.algebra
+    if packet.family == IP:
+        return algebra.false
+    kind = packet.named("icmpv6", "type")
+    types = algebra.either(is_between(algebra, kind, 130, 137), is_value(algebra, kind, 143))
+    return every(algebra, [packet.is_protocol(ICMPV6), packet.whole, types])
+
+
+def asks_conntrack(chain: NftChain) -> bool:
+    """Whether it makes the kernel follow flows, and put fragments together for it."""
+    if chain.kind == "nat":
+        return True
+    return any(_asks(statement) for rule in chain.rules for statement in rule.statements)
+
+
+def _asks(statement: Statement) -> bool:
+    """Of what is not modelled its text tells; iptables' extensions do not, and may."""
+    match statement:
+        case Match(_, left, right):
+            return _has_ct(left) or _has_ct(right)
+        case DecideBy(key, data):
+            return _has_ct(key) or _has_ct(data)
+        case Change(key, value):
+            return _has_ct(key) or _has_ct(value)
+        case Unmodelled(text, _):
+            return '"ct' in text or '"xt"' in text
+        case Harmless(name):
+            return name.startswith("ct ")
+        case Nat() | Notrack():
+            return True
+    return False
+
+
+def _has_ct(expression: nft.Expression) -> bool:
+    match expression:
+        case nft.Ct():
+            return True
+        case nft.Unmodelled(text):
+            return '"ct"' in text
+        case nft.Concat(parts):
+            return any(_has_ct(part) for part in parts)
+        case nft.Combined(_, left, right):
+            return _has_ct(left) or _has_ct(right)
+        case nft.Lookup(key, data):
+            return _has_ct(key) or _has_ct(data)
+    return False
