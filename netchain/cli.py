@@ -28,6 +28,7 @@ VERBS = {
     "netvm": "Show or switch a qube's NetVM, while it runs",
     "watch": "A chain, again whenever it changes; --block closes it when it opens",
     "plan": "What `up` would change",
+    "verify": "Prove from the live rules that nothing can bypass a chain",
     "leaktest": "Test with packets that nothing bypasses a chain",
     "report": "What an earlier leaktest found",
     "exec": "Run a command in a qube: netchain exec CHAIN[:QUBE] -- CMD",
@@ -78,7 +79,8 @@ def cli() -> None:
     """Build, switch and prove the network-qube chain that reaches Tor through a VPN.
 
     Exit codes: 0 done, clean · 1 failed, left closed · 2 usage · 3 not up, not ready in time · 4
-    refused as unsafe · 5 something is missing · 10 leak · 12 inconclusive · 20 drift.
+    refused as unsafe · 5 something is missing · 10 leak · 11 a packet that could leak · 12
+    inconclusive · 20 drift.
     """
 
 

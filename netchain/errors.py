@@ -26,6 +26,7 @@ class Exit(IntEnum):
     REFUSED = 4
     MISSING = 5
     LEAK = 10
+    COUNTER_EXAMPLE = 11
     INCONCLUSIVE = 12
     DRIFT = 20
 

@@ -20,6 +20,7 @@ from netchain.model.allowed import Direction, Link
 from netchain.model.chain import Address, Chain
 from netchain.model.names import QubeName
 from netchain.model.observed import Observed
+from netchain.model.snapshot import Snapshot
 
 
 class User(StrEnum):
@@ -95,6 +96,9 @@ class Backend(Protocol):
     def observe(self, chain: Chain, only: QubeName | None = None) -> Observed:
         """What is there of the chain, read from the kernel or the hypervisor; of one qube, if one
         is named: then what its netvm has of its link is not looked at."""
+
+    def snapshot(self, chain: Chain, qube: QubeName) -> Snapshot:
+        """Rules, interfaces, routes, settings of a living qube, of one moment."""
 
     def events(self, chain: Chain) -> Mapping[QubeName, Sequence[socket.socket]]:
         """Of every living qube sockets that become readable when its rules or its network change;

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv6Interface
+from dataclasses import dataclass, field
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from typing import Any, Self
 
 Interface4or6 = IPv4Interface | IPv6Interface
 
@@ -53,5 +54,23 @@ class Snapshot:
     devices: tuple[NetDevice, ...]
     routes: tuple[Route, ...] = ()
     policies: tuple[PolicyRule, ...] = ()
-    sysctls: Mapping[str, str] | None = None
+    sysctls: Mapping[str, str] = field(default_factory=dict)
     datapaths: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, found: Mapping[str, Any]) -> Self:
+        """From what JSON has of it. Raises KeyError, TypeError or ValueError for anything else."""
+        devices = (
+            NetDevice(d["name"], d["group"], d["kind"], d["is_up"],
+                      tuple(ip_interface(a) for a in d["addresses"]))
+            for d in found["devices"]
+        )  # fmt: skip
+        routes = (
+            Route(ip_interface(r["to"]), r["device"], r["kind"], r["table"], r["metric"], r["via"])
+            for r in found["routes"]
+        )
+        return cls(
+            found["rules"], tuple(devices), tuple(routes),
+            tuple(PolicyRule(**p) for p in found["policies"]),
+            dict(found["sysctls"]), tuple(found["datapaths"]),
+        )  # fmt: skip

@@ -20,10 +20,19 @@ from netchain.nft.expressions import (
     Meta,
     Prefix,
     Range,
+    Values,
     element,
     expression,
 )
-from netchain.nft.statements import Decide, Harmless, Statement, Verdict, statement
+from netchain.nft.statements import (
+    Decide,
+    DecideBy,
+    Harmless,
+    Statement,
+    Verdict,
+    statement,
+    verdict_of,
+)
 
 TableId = tuple[str, str]
 """Family and name."""
@@ -62,6 +71,11 @@ class NftChain:
     priority: int | None = None
     policy: str | None = None
     device: str | None = None
+
+    @property
+    def targets(self) -> frozenset[str]:
+        """The chains that it jumps or goes to."""
+        return frozenset(_targets(self.rules))
 
     @property
     def ends_in_drop(self) -> bool:
@@ -200,6 +214,17 @@ def _words(value: Expression) -> str:
         case str() | int():
             return str(value)
     raise ValueError(f"an element of unknown form: {value!r}")
+
+
+def _targets(rules: tuple[NftRule, ...]) -> Iterator[str]:
+    for rule in rules:
+        for each in rule.statements:
+            found: list[Decide | None] = []
+            if isinstance(each, Decide):
+                found = [each]
+            elif isinstance(each, DecideBy) and isinstance(each.data, Values):
+                found = [verdict_of(member.data) for member in each.data.elements]
+            yield from (one.target for one in found if one is not None and one.target)
 
 
 def _meta_keys(value: Any) -> Iterator[str]:

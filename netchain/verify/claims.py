@@ -14,7 +14,7 @@ from enum import StrEnum
 from netchain.model import addressing
 from netchain.model.allowed import Direction, FlowPattern, Kind, Link, States, allowed
 from netchain.model.chain import Chain, Qube, Role
-from netchain.nft.fields import ICMP, ICMPV6, TCP
+from netchain.nft.fields import ICMP, ICMPV6, TCP, UDP
 from netchain.verify.algebra import Bit, any_of, every
 from netchain.verify.packet import DPORT, DST, IP, IP6, SRC, Packet
 from netchain.verify.patterns import is_plain, permits
@@ -91,6 +91,41 @@ class Claims:
         self._facts, self._ways, self._qube = facts, ways, facts.qube
         self._algebra = ways.algebra
         self._lo = (ways.interfaces.number("lo"),)
+
+    def alive(self) -> Iterator[tuple[str, Bit]]:
+        """What must be possible, in words, and the packets that would show it: a qube that drops
+        everything proves nothing."""
+        ways, qube = self._ways, self._qube
+        up = Link(qube.name, qube.netvm)
+        numbers = ways.interfaces.numbers(addressing.GROUP_UPLINK)
+        if qube.role in _CARRIES:
+            yield from self._passes(f"{up.name} carries its clients", ways.forwarded, numbers, up)
+        elif qube.role is not Role.VPN_PROXY:
+            may = self._may_send(up)
+            new = ways.sent.packet.is_state("new")
+            out = self._out(ways.sent, numbers)
+            yield f"it can send over {up.name}", every(self._algebra, [out, may, new])
+        else:
+            may = self._both(self._may_send(up), ways.sent.packet.is_protocol(UDP))
+            yield (
+                f"its VPN reaches the endpoint over {up.name}",
+                self._both(self._out(ways.sent, numbers), may),
+            )
+            tunnel = Link(qube.name, None, tunnel=True)
+            into = ways.interfaces.numbers(addressing.GROUP_TUNNEL)
+            if self._facts.chain.clients(qube.name):
+                yield from self._passes("clients get into the tunnel", ways.forwarded, into, tunnel)
+
+    def _passes(
+        self, words: str, way: Way, numbers: tuple[int, ...], link: Link
+    ) -> Iterator[tuple[str, Bit]]:
+        """A first packet that is allowed goes out there, and its answer comes back."""
+        listed = permits(way.packet, self._allowed(link, Direction.UP))
+        new, algebra = way.packet.is_state("new"), self._algebra
+        yield words, every(algebra, [self._out(way, numbers), listed, new])
+        came = way.came.through(way.came.iif, numbers)
+        answer = every(algebra, [way.reach, came, way.packet.flow.reply, way.possible])
+        yield f"{words}: answers come back", answer
 
     def every(self) -> Iterator[Claim]:
         yield from self._upstream()

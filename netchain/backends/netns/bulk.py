@@ -16,6 +16,7 @@ from netchain.backends.netns.dumps import Dumps
 from netchain.backends.netns.network_dump import dump
 from netchain.backends.netns.nodes import Node
 from netchain.backends.netns.rpc import Message
+from netchain.backends.netns.snapshots import snapshot
 from netchain.backends.netns.strange import strange
 
 if TYPE_CHECKING:
@@ -46,6 +47,15 @@ class BulkOperations:
 
     def _strange(self, node: Node, dumps: Dumps) -> list[Mapping[str, str]]:
         return [vars(each) for each in strange(node, self._keeper.home, dumps)]
+
+    def do_snapshot(self, message: Message) -> Answer:
+        """All that a proof about the node starts from (snapshots.py)."""
+        node = self._keeper.nodes[message["node"]]
+
+        def rules() -> str:
+            return self._keeper.rules.run(node.netns, "list ruleset", json=True)
+
+        return {"snapshot": snapshot(node, self._keeper.home, rules)}, []
 
     def do_loaded(self, message: Message) -> Answer:
         """What rules such nodes have (listings.Loaded)."""

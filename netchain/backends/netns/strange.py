@@ -121,14 +121,14 @@ def _policies(dumps: Dumps) -> Iterator[Difference]:
         for fixed, has in dumps.policies(family):
             table = number(has[15]) if 15 in has else fixed[4]
             priority = number(has.get(6, bytes(4)))
-            if _is_plain(fixed, has) and left.pop((priority, table), ""):
+            if is_plain_policy(fixed, has) and left.pop((priority, table), ""):
                 continue
             yield Difference(f"ip{flag} rule", _policy_words(fixed, has, priority, table))
         for (priority, _), name in left.items():
             yield Difference(f"ip{flag} rule", want=f"{priority}: from all lookup {name}")
 
 
-def _is_plain(fixed: tuple[int, ...], has: Attributes) -> bool:
+def is_plain_policy(fixed: tuple[int, ...], has: Attributes) -> bool:
     """From and to all, of any interface and mark: FRA_PRIORITY, FRA_TABLE, FRA_PROTOCOL and two
     that say "nothing suppressed" are all that it has; the action is to look the table up."""
     _, to, source, tos, _, _, _, action, _ = fixed

@@ -1,4 +1,4 @@
-"""The part of the namespaces backend that tells when something has changed."""
+"""The part of the namespaces backend that tells how a qube is, and when that has changed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from netchain.backends.netns.client import KeeperClient
 from netchain.errors import NetchainError
 from netchain.model.chain import Chain
 from netchain.model.names import QubeName
+from netchain.model.snapshot import Snapshot
 
 
 class Watching:
     """See backends/base.py."""
 
     keeper: KeeperClient
+
+    def snapshot(self, chain: Chain, qube: QubeName) -> Snapshot:
+        return Snapshot.read(self.keeper.ask("snapshot", node=f"{chain.name}:{qube}")["snapshot"])
 
     def events(self, chain: Chain) -> Mapping[QubeName, Sequence[socket.socket]]:
         nodes = self.keeper.ask("observe", prefix=f"{chain.name}:")["nodes"]

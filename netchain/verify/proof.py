@@ -1,0 +1,153 @@
+"""Proves the claims of a qube, or finds the packet that breaks one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from oxidd.util import DDMemoryError
+
+from netchain.errors import NetchainError
+from netchain.model.chain import Role
+from netchain.model.snapshot import Snapshot
+from netchain.model.sysctls import sysctls
+from netchain.nft import ruleset as nft
+from netchain.nft.ruleset import Ruleset
+from netchain.verify.algebra import Truth
+from netchain.verify.claims import Claim, Claims, Facts, Name
+from netchain.verify.diagrams import Diagrams
+from netchain.verify.doubts import doubts
+from netchain.verify.packet import IP, IP6, Interfaces
+from netchain.verify.ways import Ways
+from netchain.verify.witness import Witness, assumed, seen
+
+FAMILIES = (IP, IP6)
+_VERSIONS = {4: IP, 6: IP6}
+
+
+class Verdict(StrEnum):
+    """What a proof ended with."""
+
+    PROVED = "proved"
+    BROKEN = "counter-example"
+    UNPROVED = "not proved"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of one claim about one qube; `why` says what broke it, or kept it from a proof.
+    `rule` is the last one that let the witness pass, by its comment."""
+
+    qube: str
+    name: Name
+    verdict: Verdict
+    link: str = ""
+    why: str = ""
+    witness: Witness | None = None
+    rule: str = ""
+
+
+def prove(facts: Facts, snapshot: Snapshot, algebra: Diagrams) -> list[Finding]:
+    """A finding for every claim; all are unproved when the rules cannot be reasoned about."""
+    name = str(facts.qube.name)
+    try:
+        ruleset = nft.parse(snapshot.rules)
+        reasons = list(doubts(ruleset, snapshot))
+        if not reasons:
+            return list(_findings(facts, snapshot, ruleset, algebra))
+    except NetchainError as error:
+        reasons = [str(problem) for problem in error.problems]
+    except (KeyError, RecursionError) as error:
+        reasons = [f"its rules hold together in no way that is known: {error!r}"]
+    except DDMemoryError:
+        reasons = ["its rules are too many to be reasoned about"]
+    return [Finding(name, one, Verdict.UNPROVED, why="; ".join(reasons)) for one in Name]
+
+
+def _findings(
+    facts: Facts, snapshot: Snapshot, ruleset: Ruleset, algebra: Diagrams
+) -> Iterator[Finding]:
+    name, found = str(facts.qube.name), dict[Name, Finding]()
+    interfaces = interfaces_of(snapshot)
+    is_open = not is_closed(ruleset)
+    for family in FAMILIES:
+        ways = Ways(algebra, ruleset, name, family, interfaces)
+        claims = Claims(facts, ways)
+        for claim in claims.every():
+            kept = found.setdefault(claim.name, Finding(name, claim.name, Verdict.PROVED))
+            if kept.verdict is Verdict.PROVED:
+                found[claim.name] = _judged(name, claim, ways, ruleset, algebra)
+        if is_open and family == IP:
+            dead = [words for words, shown in claims.alive() if algebra.is_false(shown)]
+            found[Name.ALIVE] = _told(name, Name.ALIVE, [f"no packet shows that {w}" for w in dead])
+    found[Name.EXPLICIT_DROP] = _told(name, Name.EXPLICIT_DROP, [
+        f"chain {' '.join(c.table)} {c.name} ends without a drop" for c in ruleset.chains
+        if c.hook is not None and c.kind == "filter" and not c.ends_in_drop
+    ])  # fmt: skip
+    found[Name.SETTINGS] = _told(name, Name.SETTINGS, list(_settings(facts.qube.role, snapshot)))
+    yield from found.values()
+
+
+def _judged(qube: str, claim: Claim, ways: Ways, ruleset: Ruleset, algebra: Diagrams) -> Finding:
+    """Most claims hold whatever conntrack says; only where one does not is it asked whether that is
+    possible at all."""
+    if not algebra.is_false(claim.bad):
+        values = algebra.witness(algebra.both(claim.bad, claim.way.possible))
+        if values is not None:
+            witness, rule = _replayed(qube, claim, ways, ruleset, values)
+            return Finding(qube, claim.name, Verdict.BROKEN, claim.link, "", witness, rule)
+    return Finding(qube, claim.name, Verdict.PROVED)
+
+
+def _replayed(
+    qube: str, claim: Claim, ways: Ways, ruleset: Ruleset, values: Mapping[str, bool]
+) -> tuple[Witness, str]:
+    """The witness as a packet that goes the same way, and the rules that it meets."""
+    truth, met = Truth(values), list[str]()
+    again = Ways(
+        truth, ruleset, qube, ways.family, ways.interfaces,
+        lambda chain, rule, did: met.append(f"{chain.name}: {rule.comment or 'a rule'} ({did})"),
+    )  # fmt: skip
+    way = getattr(again, _way_of(claim, ways))
+    came, left = seen(way.came), seen(way.packet)
+    accepted = [each for each in met if each.endswith("(accept)")]
+    rule = accepted[-1] if accepted else "no rule: a policy, or no chain at all"
+    return Witness(came, left, tuple(met), assumed(values, truth.asked)), rule
+
+
+def _way_of(claim: Claim, ways: Ways) -> str:
+    return next(n for n in ("forwarded", "delivered", "sent") if getattr(ways, n) is claim.way)
+
+
+def interfaces_of(snapshot: Snapshot) -> Interfaces:
+    """The qube's interfaces, with the addresses that it takes for itself."""
+    devices = snapshot.devices
+    first = tuple(
+        {_VERSIONS[a.version]: int(a.ip) for a in reversed(device.addresses)} for device in devices
+    )
+    own = {
+        family: frozenset(
+            int(a.ip) for device in devices for a in device.addresses
+            if _VERSIONS[a.version] == family and not a.ip.is_loopback
+        )
+        for family in FAMILIES
+    }  # fmt: skip
+    return Interfaces(tuple(d.name for d in devices), tuple(d.group for d in devices), first, own)
+
+
+def is_closed(ruleset: Ruleset) -> bool:
+    """Whether blocked.nft is there (that it closes is for the claims to show)."""
+    return ("inet", "netchain_blocked") in ruleset.tables
+
+
+def _told(qube: str, name: Name, why: list[str]) -> Finding:
+    verdict = Verdict.BROKEN if why else Verdict.PROVED
+    return Finding(qube, name, verdict, why="; ".join(why))
+
+
+def _settings(role: Role, snapshot: Snapshot) -> Iterator[str]:
+    for path, value in sysctls(role).items():
+        have = snapshot.sysctls.get(path)
+        if have != str(value):
+            yield f"sysctl {path} is {have or 'not known'}, not {value}"
