@@ -1,7 +1,8 @@
 """What is claimed of a qube, by its role: for each claim the packets that would break it.
 
 Every claim is about all packets of both families, every state of a flow, every routing table (a
-packet may leave to any interface, also to one that is not there yet) and every owner of a socket.
+packet may leave to any interface, also to one that is not there yet; but answers go to the clients
+that the routes name) and every owner of a socket.
 What is said of a wire comes from `allowed()`; docs/security.md has the claims in words.
 """
 
@@ -14,10 +15,12 @@ from enum import StrEnum
 from netchain.model import addressing
 from netchain.model.allowed import Direction, FlowPattern, Kind, Link, States, allowed
 from netchain.model.chain import Chain, Qube, Role
+from netchain.model.snapshot import Snapshot
 from netchain.nft.fields import ICMP, ICMPV6, TCP, UDP
 from netchain.verify.algebra import Bit, any_of, every
 from netchain.verify.packet import DPORT, DST, IP, IP6, SRC, Packet
 from netchain.verify.patterns import is_plain, permits
+from netchain.verify.routing import takes
 from netchain.verify.ways import Way, Ways
 from netchain.verify.words import is_value
 
@@ -87,8 +90,9 @@ class Facts:
 class Claims:
     """The claims of one qube about one family of packets."""
 
-    def __init__(self, facts: Facts, ways: Ways) -> None:
+    def __init__(self, facts: Facts, ways: Ways, snapshot: Snapshot) -> None:
         self._facts, self._ways, self._qube = facts, ways, facts.qube
+        self._snapshot = snapshot
         self._algebra = ways.algebra
         self._lo = (ways.interfaces.number("lo"),)
 
@@ -124,8 +128,8 @@ class Claims:
         new, algebra = way.packet.is_state("new"), self._algebra
         yield words, every(algebra, [self._out(way, numbers), listed, new])
         came = way.came.through(way.came.iif, numbers)
-        answer = every(algebra, [way.reach, came, way.packet.flow.reply, way.possible])
-        yield f"{words}: answers come back", answer
+        answer = every(algebra, [way.reach, came, way.packet.flow.reply])
+        yield f"{words}: answers come back", way.possible(answer)
 
     def every(self) -> Iterator[Claim]:
         yield from self._upstream()
@@ -204,7 +208,9 @@ class Claims:
             listed = permits(way.packet, self._allowed(link, Direction.DOWN))
             if way is ways.sent:
                 listed = self._algebra.either(listed, self._is_too_big(way.packet, client))
-            yield self._claim(Name.ANSWERS_ONLY, link, way, self._out(way, numbers), listed)
+            # By the routes that are there: another client's answer is for its own interface.
+            out = self._both(self._out(way, numbers), takes(way.packet, self._snapshot))
+            yield self._claim(Name.ANSWERS_ONLY, link, way, out, listed)
         for way in (ways.forwarded, ways.delivered):
             came = self._both(way.reach, way.came.through(way.came.iif, numbers))
             yield self._claim(Name.ANTI_SPOOF, link, way, came, self._is_of(way.came, SRC, client))

@@ -6,10 +6,11 @@ older ones, a proof holds. What rules can only see afterwards is not there befor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from netchain.nft import expressions as nft
-from netchain.nft.fields import FIELDS, ICMPV6, Base, Field
+from netchain.nft.fields import FIELDS, ICMP, ICMPV6, TCP, UDP
 from netchain.nft.ruleset import NftChain
 from netchain.nft.statements import (
     Change,
@@ -22,21 +23,41 @@ from netchain.nft.statements import (
     Unmodelled,
 )
 from netchain.nft.symbols import CT_STATES
-from netchain.verify.algebra import Bit, every
-from netchain.verify.packet import IP, IP6, TRANSPORT_BITS, Flow, Packet, is_plain6
-from netchain.verify.words import Word, choose, constant, is_between, is_value, variable
+from netchain.verify.algebra import Bit, any_of, every
+from netchain.verify.packet import (
+    FRAGMENT,
+    IP,
+    IP6,
+    REASSEMBLED,
+    TRANSPORT_BITS,
+    Flow,
+    Packet,
+    is_plain6,
+)
+from netchain.verify.words import Word, choose, constant, is_at_most, is_between, is_value, variable
+
+ICMP_KINDS = {
+    IP: (ICMP, {8: 0, 13: 14, 15: 16, 17: 18}, (3, 4, 5, 11, 12)),
+    IP6: (ICMPV6, {128: 129, 139: 140}, (1, 2, 3, 4)),
+}
+"""By family: the protocol, its requests with their answers, its errors."""
+
+
+def may_be_part(packet: Packet) -> Bit:
+    """Whether it is a fragment, or (of IPv6) has an extension header, which may say so."""
+    if packet.family == IP6:
+        return packet.algebra.no(is_plain6(packet))
+    return packet.algebra.no(is_value(packet.algebra, packet.bits(FRAGMENT), 0))
 
 
 def reassembled(packet: Packet) -> Packet:
     """A fragment becomes the packet that it is a part of: what it carries may be anything."""
-    algebra, name = packet.algebra, f"{packet.prefix}reassembled"
+    algebra, name = packet.algebra, f"{packet.prefix}{REASSEMBLED}"
+    is_part = may_be_part(packet)
     if packet.family == IP:
-        place = FIELDS[IP, "frag-off"]
-        part = Field(Base.NETWORK, place.offset + 2, 14, "integer")
-        is_part = algebra.no(is_value(algebra, packet.bits(part), 0))
-        packet = packet.with_bits(part, is_part, constant(algebra, 0, 14))
+        packet = packet.with_bits(FRAGMENT, is_part, constant(algebra, 0, 14))
     else:
-        is_part = algebra.both(algebra.no(is_plain6(packet)), algebra.variable(name))
+        is_part = algebra.both(is_part, algebra.variable(name))
         place = FIELDS[IP6, "nexthdr"]
         packet = packet.with_bits(place, is_part, variable(algebra, f"{name} nexthdr", 8))
         found = choose(algebra, is_plain6(packet), packet.bits(place), packet.protocol6)
@@ -71,6 +92,11 @@ def followed(packet: Packet, untracked: Bit, translated: frozenset[str]) -> Pack
     for name, condition in chosen.items():
         is_it = algebra.both(seen, condition)
         state = choose(algebra, is_it, constant(algebra, CT_STATES[name], 7), state)
+    reply = algebra.variable(f"{prefix}ct reply")
+    odd = algebra.either(_is_short(packet), _is_odd_icmp(packet, chosen, reply))
+    odd = algebra.both(seen, odd)
+    state = choose(algebra, odd, constant(algebra, CT_STATES["invalid"], 7), state)
+    seen = algebra.both(seen, algebra.no(odd))
     later = algebra.both(seen, algebra.either(chosen["established"], chosen["related"]))
     known = algebra.both(seen, algebra.no(chosen["invalid"]))
     reply, snat, dnat = (
@@ -89,6 +115,31 @@ def _is_passed_over(packet: Packet) -> Bit:
     kind = packet.named("icmpv6", "type")
     types = algebra.either(is_between(algebra, kind, 130, 137), is_value(algebra, kind, 143))
     return every(algebra, [packet.is_protocol(ICMPV6), packet.whole, types])
+
+
+def _is_short(packet: Packet) -> Bit:
+    """Too short for its protocol's header, which makes it invalid (nf_conntrack_proto_*.c)."""
+    algebra = packet.algebra
+    kinds = [(UDP, 8), (ICMP, 8), (ICMPV6, 8), (TCP, 20)]
+    return any_of(algebra, (
+        algebra.both(packet.is_protocol(protocol), is_at_most(algebra, packet.length, least - 1))
+        for protocol, least in kinds
+    ))  # fmt: skip
+
+
+def _is_odd_icmp(packet: Packet, chosen: Mapping[str, Bit], reply: Bit) -> Bit:
+    """A request begins a flow, and only its own kind of answer answers it; an error is about
+    another flow (nf_conntrack_proto_icmp.c, icmpv6.c). All else is invalid."""
+    algebra = packet.algebra
+    protocol, pairs, errors = ICMP_KINDS[packet.family]
+    request, answer = packet.is_type(*pairs), packet.is_type(*pairs.values())
+    later = algebra.choose(reply, answer, request)
+    fits = any_of(algebra, [
+        algebra.both(chosen["new"], request),
+        algebra.both(chosen["established"], later),
+        algebra.both(chosen["related"], packet.is_type(*errors)),
+    ])  # fmt: skip
+    return algebra.both(packet.is_protocol(protocol), algebra.no(fits))
 
 
 def asks_conntrack(chain: NftChain) -> bool:

@@ -12,16 +12,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from netchain.nft import expressions as nft
-from netchain.nft.fields import FIELDS, TCP, UDP
+from netchain.nft.fields import FIELDS
 from netchain.nft.ruleset import NftChain
 from netchain.verify.algebra import Bit, any_of
 from netchain.verify.constants import NotModelledError
 from netchain.verify.matching import ASSUMED
-from netchain.verify.packet import DPORT, DST, IP, SPORT, SRC, Packet
+from netchain.verify.packet import DST, IP, SRC, Packet
 from netchain.verify.walk import Rewrite, Walker
 from netchain.verify.words import Word, choose, constant, is_value, variable
 
-WITH_PORTS = (TCP, UDP, 33, 132, 136)
 _LOOPBACK = {"ip": 0x7F000001, "ip6": 1}
 
 
@@ -59,17 +58,11 @@ class Translator:
         port = rewrite.statement.port
         if port is not None:
             word = self._given(rewrite, port, 16)
-            packet = self._with_port(packet, met, word)
+            packet = packet.with_port(self.which, met, word)
         flow, algebra = packet.flow, packet.algebra
         if self.which == DST:
             return replace(packet, flow=replace(flow, dnat=algebra.either(met, flow.dnat)))
         return replace(packet, flow=replace(flow, snat=algebra.either(met, flow.snat)))
-
-    def _with_port(self, packet: Packet, condition: Bit, word: Word) -> Packet:
-        algebra = packet.algebra
-        has = any_of(algebra, (packet.is_protocol(number) for number in WITH_PORTS))
-        place = DPORT if self.which == DST else SPORT
-        return packet.with_bits(place, algebra.both(condition, has), word)
 
     def _address(self, packet: Packet, rewrite: Rewrite) -> Word | None:
         bits = 32 if packet.family == IP else 128
@@ -110,7 +103,7 @@ class Translator:
             return packet
         algebra = packet.algebra
         clash = algebra.both(packet.is_first, algebra.variable(f"{packet.prefix}port is taken"))
-        return self._with_port(packet, clash, variable(algebra, f"{packet.prefix}other port", 16))
+        return packet.with_port(SRC, clash, variable(algebra, f"{packet.prefix}other port", 16))
 
     def _later(self, packet: Packet) -> Packet:
         """A packet of a flow that has a mapping may get any address and port here."""
@@ -121,7 +114,7 @@ class Translator:
         place = FIELDS[packet.family, self.which]
         address, port = mapping(packet, self.hook, place.bits)
         packet = packet.with_bits(place, mapped, address)
-        return self._with_port(packet, mapped, port)
+        return packet.with_port(self.which, mapped, port)
 
 
 def mapping(packet: Packet, hook: str, bits: int) -> tuple[Word, Word]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from netchain.nft.fields import FIELDS, Base, Field
+from netchain.nft.fields import FIELDS, TCP, UDP, Base, Field
 from netchain.nft.symbols import CT_STATES
 from netchain.verify.algebra import Algebra, Bit, any_of, every
 from netchain.verify.header import Header
@@ -33,6 +33,11 @@ IP, IP6 = "ip", "ip6"
 NETWORK_BITS = {IP: 160, IP6: 320}
 TRANSPORT_BITS = 192
 SRC, DST = "saddr", "daddr"
+FRAGMENT = Field(Base.NETWORK, FIELDS[IP, "frag-off"].offset + 2, 14, "integer")
+"""Offset and "more fragments" of IPv4: all 0 in a packet that is whole."""
+REASSEMBLED = "reassembled"
+"""What the variable is called that says of an extension header that it is a fragment's."""
+WITH_PORTS = (TCP, UDP, 33, 132, 136)
 SPORT, DPORT = FIELDS["th", "sport"], FIELDS["th", "dport"]
 
 
@@ -142,6 +147,12 @@ class Packet:
             return replace(self, network=self.network.written(place.offset, condition, word))
         return replace(self, transport=self.transport.written(place.offset, condition, word))
 
+    def with_port(self, which: str, condition: Bit, word: Word) -> Packet:
+        """With another port at that end, of a protocol that has ports."""
+        has = any_of(self.algebra, (self.is_protocol(number) for number in WITH_PORTS))
+        place = SPORT if which == SRC else DPORT
+        return self.with_bits(place, self.algebra.both(condition, has), word)
+
     def through(self, word: Word, numbers: tuple[int, ...]) -> Bit:
         """Whether `word`, its iif or oif, is one of these interfaces."""
         return any_of(self.algebra, (is_value(self.algebra, word, n) for n in numbers))
@@ -215,7 +226,12 @@ def truths(packet: Packet, *, local: bool) -> Bit:
     algebra = packet.algebra
     version = is_value(algebra, packet.network.bits(0, 4), 4 if packet.family == IP else 6)
     found = [version, is_at_most(algebra, packet.oif, packet.interfaces.unknown)]
-    if not local:
+    if local:  # only root's raw sockets send parts
+        part = algebra.variable(f"{packet.prefix}{REASSEMBLED}")
+        found.append(
+            is_value(algebra, packet.bits(FRAGMENT), 0) if packet.family == IP else algebra.no(part)
+        )
+    else:
         found += [is_at_most(algebra, packet.iif, packet.interfaces.unknown),
                   algebra.no(is_value(algebra, packet.iif, 0))]  # fmt: skip
     found.append(algebra.no(is_value(algebra, packet.oif, 0)))

@@ -70,17 +70,19 @@ def _findings(
 ) -> Iterator[Finding]:
     name, found = str(facts.qube.name), dict[Name, Finding]()
     interfaces = interfaces_of(snapshot)
-    is_open = not is_closed(ruleset)
+    is_open, alive = not is_closed(ruleset), dict[str, bool]()
     for family in FAMILIES:
         ways = Ways(algebra, ruleset, name, family, interfaces)
-        claims = Claims(facts, ways)
+        claims = Claims(facts, ways, snapshot)
         for claim in claims.every():
             kept = found.setdefault(claim.name, Finding(name, claim.name, Verdict.PROVED))
             if kept.verdict is Verdict.PROVED:
                 found[claim.name] = _judged(name, claim, ways, ruleset, algebra)
-        if is_open and family == IP:
-            dead = [words for words, shown in claims.alive() if algebra.is_false(shown)]
-            found[Name.ALIVE] = _told(name, Name.ALIVE, [f"no packet shows that {w}" for w in dead])
+        for words, shown in claims.alive() if is_open else ():
+            alive[words] = alive.get(words, False) or not algebra.is_false(shown)
+    if is_open:
+        dead = [f"no packet shows that {words}" for words, shown in alive.items() if not shown]
+        found[Name.ALIVE] = _told(name, Name.ALIVE, dead)
     found[Name.EXPLICIT_DROP] = _told(name, Name.EXPLICIT_DROP, [
         f"chain {' '.join(c.table)} {c.name} ends without a drop" for c in ruleset.chains
         if c.hook is not None and c.kind == "filter" and not c.ends_in_drop
@@ -93,7 +95,7 @@ def _judged(qube: str, claim: Claim, ways: Ways, ruleset: Ruleset, algebra: Diag
     """Most claims hold whatever conntrack says; only where one does not is it asked whether that is
     possible at all."""
     if not algebra.is_false(claim.bad):
-        values = algebra.witness(algebra.both(claim.bad, claim.way.possible))
+        values = algebra.witness(claim.way.possible(claim.bad))
         if values is not None:
             witness, rule = _replayed(qube, claim, ways, ruleset, values)
             return Finding(qube, claim.name, Verdict.BROKEN, claim.link, "", witness, rule)

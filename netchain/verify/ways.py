@@ -8,21 +8,33 @@ begin; that is for whoever changes rules (docs/security.md, "What proved means")
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 
 from netchain.nft.fields import FIELDS
 from netchain.nft.ruleset import Ruleset
-from netchain.verify.algebra import Algebra, Bit, any_of, every
-from netchain.verify.flows import reassembled
+from netchain.verify.algebra import Algebra, Bit, every
+from netchain.verify.flows import ICMP_KINDS, may_be_part
 from netchain.verify.hooks import INPUT, OUTPUT, POSTROUTING, PREROUTING, Arrival, Hooks
-from netchain.verify.nat import WITH_PORTS, mapping
-from netchain.verify.packet import DPORT, DST, IP, SPORT, SRC, Interfaces, Packet, fresh, truths
+from netchain.verify.nat import mapping
+from netchain.verify.packet import (
+    DPORT,
+    DST,
+    FRAGMENT,
+    IP,
+    SPORT,
+    SRC,
+    Interfaces,
+    Packet,
+    fresh,
+    truths,
+)
 from netchain.verify.walk import Note
-from netchain.verify.words import Word
+from netchain.verify.words import Word, constant
 
 _FIRST = "first "
+_TYPE = FIELDS["icmp", "type"]
 _Hook = Callable[[Packet, Bit], Arrival]
 _AsFirst = Callable[[Packet, Packet], Packet]
 
@@ -33,17 +45,13 @@ class Way:
 
     came: Packet
     arrival: Arrival
-    _possible: Callable[[], Bit]
+    possible: Callable[[Bit], Bit]
+    """Such packets of these as conntrack can really say it of, what it is said to say. Most claims
+    hold whatever it says, so this is reckoned only for those that do not."""
 
     @property
     def reach(self) -> Bit:
         return self.arrival.reach
-
-    @cached_property
-    def possible(self) -> Bit:
-        """Where conntrack can be in the state that it is said to be in. Most claims hold in every
-        state, so it is reckoned only when it is asked for."""
-        return self._possible()
 
     @property
     def packet(self) -> Packet:
@@ -64,24 +72,35 @@ class Ways:
     @cached_property
     def forwarded(self) -> Way:
         """In from any interface and out to any other one."""
-        hooks = self.hooks
-        flows = _Flows(self, (PREROUTING, POSTROUTING), hooks.forwarded, hooks.forwarded)
+        hooks, here = self.hooks, (PREROUTING, POSTROUTING)
+        flows = _Flows(self, here, hooks.forwarded, hooks.forwarded)
         return self._way(self._incoming, hooks.forwarded, flows)
 
     @cached_property
     def delivered(self) -> Way:
         """In from any interface to whatever is at home here."""
-        hooks = self.hooks
-        flows = _Flows(self, (PREROUTING, INPUT), hooks.delivered, hooks.sent)
+        hooks, here = self.hooks, (PREROUTING, INPUT)
+        flows = _Flows(self, here, hooks.delivered, hooks.sent)
         return self._way(self._incoming, hooks.delivered, flows)
 
     @cached_property
     def sent(self) -> Way:
         """Out of any program, or of the kernel, to any interface."""
-        hooks = self.hooks
-        flows = _Flows(self, (OUTPUT, POSTROUTING), hooks.sent, hooks.delivered)
+        hooks, here = self.hooks, (OUTPUT, POSTROUTING)
+        flows = _Flows(self, here, hooks.sent, hooks.delivered)
         start = fresh(self.algebra, self.family, self.interfaces, local=True)
         return self._way(start, hooks.sent, flows)
+
+    def begins_in_parts(self, hook: _Hook) -> bool:
+        """Whether a flow can begin on that way with a fragment, or with an extension header."""
+        hooks = self.hooks
+        ways: dict[_Hook, str] = {
+            hooks.forwarded: "forwarded", hooks.delivered: "delivered", hooks.sent: "sent",
+        }  # fmt: skip
+        way = getattr(self, ways[hook])
+        new = way.packet.is_state("new")
+        parts = every(self.algebra, [way.reach, new, may_be_part(way.came)])
+        return not self.algebra.is_false(parts)
 
     @cached_property
     def _incoming(self) -> tuple[Packet, Bit]:
@@ -91,8 +110,8 @@ class Ways:
         packet, true = start
         arrival = hook(packet, true)
         if not self.hooks.follows_flows:
-            return Way(packet, arrival, lambda: self.algebra.true)
-        return Way(packet, arrival, lambda: flows.possible(packet, arrival.packet))
+            return Way(packet, arrival, lambda some: some)
+        return Way(packet, arrival, lambda some: flows.possible(some, packet, arrival.packet))
 
 
 @dataclass(frozen=True)
@@ -104,11 +123,13 @@ class _Flows:
     hooks: tuple[str, str]
     same: _Hook
     back: _Hook
+    known: dict[tuple[_AsFirst, Word, Word], Bit] = field(default_factory=dict)
 
-    def possible(self, came: Packet, left: Packet) -> Bit:
-        """Of a later packet, that its flow could begin; of an error about a flow, that whoever it
-        goes to could begin one. An answer has one end translated back for each kind of NAT."""
-        algebra, flow, came = came.algebra, left.flow, reassembled(came)
+    def possible(self, some: Bit, came: Packet, left: Packet) -> Bit:
+        """Of a later packet that is whole, that its flow could begin (where none begins in parts);
+        of an error about a flow, that whoever it goes to could begin one. An answer has one end
+        translated back for each kind of NAT."""
+        algebra, flow = came.algebra, left.flow
         established, related = left.is_state("established"), left.is_state("related")
         cases: list[tuple[Bit, _Hook, Packet, _AsFirst]]
         cases = [(algebra.both(established, algebra.no(flow.reply)), self.same, came, _repeated_by)]
@@ -120,12 +141,14 @@ class _Flows:
             end = self._translated(came, snat=snat, dnat=dnat)
             cases += [(algebra.both(established, kind), self.back, end, _answered_by),
                       (algebra.both(related, kind), self.back, end, _about)]  # fmt: skip
-        found = algebra.true
+        part = algebra.both(some, may_be_part(came))  # of which nothing is known
+        found = some = algebra.both(some, algebra.no(part))
         for is_such, hook, packet, as_first in cases:
-            if not algebra.is_false(is_such):
+            is_none = algebra.is_false(algebra.both(some, is_such))
+            if not is_none and not self.ways.begins_in_parts(hook):
                 begun = self._begun(hook, packet, as_first)
                 found = algebra.both(found, algebra.either(algebra.no(is_such), begun))
-        return found
+        return algebra.either(part, found)
 
     def _translated(self, came: Packet, *, snat: bool, dnat: bool) -> Packet:
         """The answer as it leaves (nat.Translator does the same under a condition)."""
@@ -135,11 +158,17 @@ class _Flows:
                 yes = came.algebra.true
                 address, port = mapping(came, hook, place.bits)
                 came = came.with_bits(place, yes, address)
-                came = came.with_bits(DPORT if which == DST else SPORT, yes, port)
+                came = came.with_port(which, yes, port)
         return came
 
     def _begun(self, hook: _Hook, other: Packet, as_first: _AsFirst) -> Bit:
         """Whether such a first packet passes."""
+        key = as_first, other.address(SRC), other.address(DST)
+        if key not in self.known:
+            self.known[key] = self._walked(hook, other, as_first)
+        return self.known[key]
+
+    def _walked(self, hook: _Hook, other: Packet, as_first: _AsFirst) -> Bit:
         ways = self.ways
         algebra, local = ways.algebra, hook == ways.hooks.sent
         first, _ = fresh(
@@ -183,11 +212,16 @@ def _repeated_by(first: Packet, later: Packet) -> Packet:
 
 
 def _between(first: Packet, other: Packet, sport: Word, dport: Word) -> Packet:
-    """Of the other one's protocol, and between these ports where it has some."""
-    algebra = first.algebra
+    """Of the other one's protocol, whole, and between these ports where it has some."""
+    algebra, yes = first.algebra, first.algebra.true
+    place = FIELDS[first.family, "protocol" if first.family == IP else "nexthdr"]
+    first = first.with_bits(place, yes, other.protocol)
     if first.family == IP:
-        first = first.with_bits(FIELDS[IP, "protocol"], algebra.true, other.protocol)
-    first = replace(first, protocol6=other.protocol)
-    has_ports = any_of(algebra, (other.is_protocol(number) for number in WITH_PORTS))
-    first = first.with_bits(SPORT, has_ports, sport)
-    return first.with_bits(DPORT, has_ports, dport)
+        first = first.with_bits(FRAGMENT, yes, constant(algebra, 0, 14))
+    first = replace(first, protocol6=other.protocol, whole=yes)
+    first = first.with_port(SRC, yes, sport).with_port(DST, yes, dport)
+    protocol, pairs, _ = ICMP_KINDS[first.family]
+    for request, answer in pairs.items():
+        kind = algebra.both(other.is_protocol(protocol), other.is_type(request, answer))
+        first = first.with_bits(_TYPE, kind, constant(algebra, request, 8))
+    return first

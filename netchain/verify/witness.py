@@ -14,8 +14,7 @@ from netchain.nft.fields import FIELDS, ICMP, ICMPV6
 from netchain.nft.symbols import CT_STATES
 from netchain.verify.algebra import Truth
 from netchain.verify.matching import ASSUMED
-from netchain.verify.nat import WITH_PORTS
-from netchain.verify.packet import DPORT, DST, IP, SPORT, SRC, Packet
+from netchain.verify.packet import DPORT, DST, IP, SPORT, SRC, WITH_PORTS, Packet
 from netchain.verify.words import Word, flat
 
 _TRUTH = Truth({})
