@@ -145,11 +145,11 @@ def test_a_rule_that_is_not_modelled_may_match_and_is_named() -> None:
     ("text", "words"),
     [
         (
-            f"table netdev t {{ {INGRESS} }}",
+            f"table netdev t {{ {INGRESS}; }}",
             "netdev",
         ),
         ("table bridge t { chain c { type filter hook forward priority 0; }; }", "bridge"),
-        (f"table inet t {{ {INGRESS} }}", "ingress"),
+        (f"table inet t {{ {INGRESS}; }}", "ingress"),
         ("table inet t { flags dormant; }", "cannot be understood"),  # nft 1.0.6 prints no JSON
     ],
 )
