@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from netchain.nft import expressions as nft
@@ -21,6 +22,7 @@ def type_of(value: nft.Expression) -> str:
     raise NotModelledError
 
 
+@lru_cache(maxsize=1 << 16)
 def number(kind: str, value: nft.Expression) -> int:
     """The number that a constant of that type is. NotModelledError for a name without one."""
     match value:

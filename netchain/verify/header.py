@@ -24,24 +24,27 @@ class Header:
         for begin, word in self.over:
             if begin <= first and after <= begin + len(word):
                 return piece(word, first - begin, after - begin)
-        if any(begin < after and first < begin + len(word) for begin, word in self.over):
-            return self._flat()[first:after]
-        return self.came[first:after]
+        found = list(self.came[first:after])
+        for begin, word in self.over:
+            low, high = max(first, begin), min(after, begin + len(word))
+            if low < high:
+                part = flat(self.algebra, piece(word, low - begin, high - begin))
+                found[low - first : high - first] = part
+        return tuple(found)
 
     def written(self, first: int, condition: Bit, word: Word) -> Header:
         """With another value from `first` on, where the condition holds."""
         after = first + len(word)
         new = choose(self.algebra, condition, word, self.bits(first, len(word)))
-        apart = tuple(
-            (begin, old) for begin, old in self.over
-            if begin + len(old) <= first or after <= begin
-        )  # fmt: skip
-        crossed = [
-            (begin, old) for begin, old in self.over
-            if (begin, old) not in apart and not (first <= begin and begin + len(old) <= after)
-        ]  # fmt: skip
-        came = self._flat() if crossed else self.came
-        return Header(self.algebra, came, (*(() if crossed else apart), (first, new)))
+        rest: list[tuple[int, Word]] = []
+        for begin, old in self.over:  # what is left of each, before and behind
+            end = begin + len(old)
+            if begin < first:
+                rest.append((begin, piece(old, 0, min(end, first) - begin)))
+            if after < end:
+                low = max(begin, after)
+                rest.append((low, piece(old, low - begin, len(old))))
+        return Header(self.algebra, self.came, (*rest, (first, new)))
 
     def either(self, condition: Bit, otherwise: Header) -> Header:
         """This one where the condition holds, else the other one, which came as the same."""
@@ -51,12 +54,5 @@ class Header:
         for begin, word in self.over:
             found = found.written(begin, condition, word)
         for begin, word in otherwise.over:
-            mine = self.bits(begin, len(word))
-            found = found.written(begin, condition, mine)
+            found = found.written(begin, condition, self.bits(begin, len(word)))
         return found
-
-    def _flat(self) -> Bits:
-        found = list(self.came)
-        for begin, word in self.over:
-            found[begin : begin + len(word)] = flat(self.algebra, word)
-        return tuple(found)

@@ -146,12 +146,15 @@ class Matcher:
         )  # fmt: skip
 
     def _group(self, interface: Word, bits: int) -> Word:
-        algebra, groups = self.packet.algebra, self.packet.interfaces.groups
-        return tuple(
-            any_of(algebra, (is_value(algebra, interface, n)
-                             for n, group in enumerate(groups, 1) if group >> bit & 1))
-            for bit in reversed(range(bits))
-        )  # fmt: skip
+        packet = self.packet
+        groups = dict.fromkeys((*packet.interfaces.groups, 0))  # the unknown one is in none
+        algebra, options = packet.algebra, []
+        for group in groups:
+            numbers = packet.interfaces.numbers(group)
+            numbers += (packet.interfaces.unknown,) if group == 0 else ()
+            where = packet.through(interface, numbers)
+            options.append((where, constant(algebra, group, bits)))
+        return Choice(tuple(options))
 
     def _ct(self, key: str) -> Value:
         flow, algebra = self.packet.flow, self.packet.algebra
