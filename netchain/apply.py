@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 
-from netchain import programs, wanted
+from netchain import programs, proofs, wanted
 from netchain.backends.base import Backend
 from netchain.errors import Exit, NetchainError, Problem
 from netchain.model.allowed import Link, links, tunnels
@@ -38,6 +38,7 @@ from netchain.model.plan import (
 )
 from netchain.nft.disposables import admission
 from netchain.nft.fill import rules_for
+from netchain.proofs import verify
 from netchain.prove import Verdict, prove
 from netchain.readiness import wait_ready
 from netchain.site import Site
@@ -235,8 +236,10 @@ def _remove(chain: Chain, site: Site, name: QubeName) -> None:
 
 
 def prove_all(chain: Chain, site: Site) -> None:
-    """Read back and sweep; NetchainError when there is a leak (exit 10) or a doubt (exit 12)."""
+    """Read back, prove from the rules what holds once all is open, and sweep. NetchainError when
+    there is a leak (exit 10), a packet that could leak (11) or a doubt (12)."""
     _read_back(chain, site)
+    proofs.require(verify(chain, site.backend, opened=True))
     require(prove(chain, site.sensor, site.timeline))
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from netchain import apply, wanted
+from netchain import apply, proofs, wanted
 from netchain.backends.base import digest
 from netchain.errors import Exit, NetchainError, Problem
 from netchain.model.addressing import address4, address6, senders_behind
@@ -46,8 +46,9 @@ def run(switch: Switch, site: Site, remember: Callable[[], None]) -> Receipt:
     """Switch; `remember` is called when the new netvm is the one that `up` is to make.
 
     The chain must be up, exactly as `old` says. NetchainError: exit 10 or 12 when a packet was on a
-    wrong wire or nothing is proved, 1 when a step failed (all closed then); 3 when all is switched
-    and proved, but a program is not ready in time (left as it is: its rules hold).
+    wrong wire or nothing is proved, 11 when one could be, 1 when a step failed (all closed then); 3
+    when all is switched and proved, but a program is not ready in time (left as it is: its rules
+    hold).
     """
     steps = plan(switch, site)
     _listen(switch, site)
@@ -62,6 +63,7 @@ def run(switch: Switch, site: Site, remember: Callable[[], None]) -> Receipt:
         waits = [step for step in steps if isinstance(step, Await)]
         if running.live and waits:
             done = running.ready(waits)
+        proofs.require(proofs.verify(switch.new, site.backend))
     return done
 
 

@@ -27,7 +27,7 @@ def command(chain: str, as_json: bool, quiet: bool) -> int:
     """
     console = Console(as_json=as_json, quiet=quiet)
     with common.site(common.find(chain), console) as (resolved, site):
-        proof = verify(resolved, site)
+        proof = verify(resolved, site.backend)
     console.result(_text(resolved.name, proof), {"chain": resolved.name, **proof.data})
     return _EXITS[proof.verdict]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from netchain.errors import NetchainError, Problem
@@ -120,6 +120,14 @@ class Ruleset:
     sets: tuple[NftSet, ...]
     flagged: frozenset[TableId] = frozenset()
     others: tuple[str, ...] = ()
+
+    def without(self, table: TableId) -> Ruleset:
+        """The same without that table."""
+        return replace(
+            self, tables=self.tables - {table},
+            chains=tuple(chain for chain in self.chains if chain.table != table),
+            sets=tuple(each for each in self.sets if each.table != table),
+        )  # fmt: skip
 
     def set_named(self, table: TableId, name: str) -> NftSet | None:
         return next((s for s in self.sets if (s.table, s.name) == (table, name)), None)

@@ -59,6 +59,7 @@ _SENT_UP = {
 }  # fmt: skip
 _WIRED = (addressing.GROUP_UPLINK, addressing.GROUP_DOWNSTREAM, addressing.GROUP_TUNNEL)
 _ERRORS = {IP: (ICMP, (3, 4, 5, 11, 12)), IP6: (ICMPV6, (1, 2, 3, 4))}
+_NEIGHBOURLY = frozenset({Kind.ARP, Kind.NDP, Kind.MLD})
 _CARRIES = frozenset({Role.FIREWALL, Role.NET})
 """Roles that send other qubes' packets on upstream, as they are."""
 
@@ -117,14 +118,17 @@ class Claims:
             )
             tunnel = Link(qube.name, None, tunnel=True)
             into = ways.interfaces.numbers(addressing.GROUP_TUNNEL)
-            if self._facts.chain.clients(qube.name):
-                yield from self._passes("clients get into the tunnel", ways.forwarded, into, tunnel)
+            yield from self._passes("clients get into the tunnel", ways.forwarded, into, tunnel)
 
     def _passes(
         self, words: str, way: Way, numbers: tuple[int, ...], link: Link
     ) -> Iterator[tuple[str, Bit]]:
-        """A first packet that is allowed goes out there, and its answer comes back."""
-        listed = permits(way.packet, self._allowed(link, Direction.UP))
+        """A first packet that is allowed goes out there, and its answer comes back. (Nothing is,
+        while nobody behind the qube is open.)"""
+        patterns = [p for p in self._allowed(link, Direction.UP) if p.kind not in _NEIGHBOURLY]
+        if not patterns:
+            return
+        listed = permits(way.packet, patterns)
         new, algebra = way.packet.is_state("new"), self._algebra
         yield words, every(algebra, [self._out(way, numbers), listed, new])
         came = way.came.through(way.came.iif, numbers)
@@ -273,7 +277,7 @@ class Claims:
 
     def _is_neighbour(self, packet: Packet, link: Link, direction: Direction) -> Bit:
         listed = self._allowed(link, direction)
-        return permits(packet, [p for p in listed if p.kind in (Kind.NDP, Kind.MLD)])
+        return permits(packet, [p for p in listed if p.kind in _NEIGHBOURLY])
 
     def _is_error(self, packet: Packet) -> Bit:
         """It tells what somebody else sent: an ICMP error, or (but from a workstation, whose own

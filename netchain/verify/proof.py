@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-
-from oxidd.util import DDMemoryError
+from typing import TYPE_CHECKING
 
 from netchain.errors import NetchainError
 from netchain.model.chain import Role
 from netchain.model.snapshot import Snapshot
 from netchain.model.sysctls import sysctls
 from netchain.nft import ruleset as nft
+from netchain.nft.fill import BLOCKED_TABLE
 from netchain.nft.ruleset import Ruleset
 from netchain.verify.algebra import Truth
 from netchain.verify.claims import Claim, Claims, Facts, Name
-from netchain.verify.diagrams import Diagrams
 from netchain.verify.doubts import doubts
 from netchain.verify.packet import IP, IP6, Interfaces
 from netchain.verify.ways import Ways
 from netchain.verify.witness import Witness, assumed, seen
 
+if TYPE_CHECKING:
+    from netchain.verify.diagrams import Diagrams
+
 FAMILIES = (IP, IP6)
+BLOCKED = "inet", BLOCKED_TABLE.split()[1]
+_KEPT = 50_000
+"""Comparisons that are kept from one qube to the next."""
 _VERSIONS = {4: IP, 6: IP6}
 
 
@@ -47,12 +52,27 @@ class Finding:
     witness: Witness | None = None
     rule: str = ""
 
+    @property
+    def short(self) -> str:
+        """What broke it, in one line."""
+        if self.witness is None:
+            return self.why
+        return f"{self.witness.left} ({self.link or 'no link'}), let through by {self.rule}"
 
-def prove(facts: Facts, snapshot: Snapshot, algebra: Diagrams) -> list[Finding]:
-    """A finding for every claim; all are unproved when the rules cannot be reasoned about."""
+
+def prove(
+    facts: Facts, snapshot: Snapshot, algebra: Diagrams, *, opened: bool = False
+) -> list[Finding]:
+    """A finding for every claim; all are unproved when the rules cannot be reasoned about.
+
+    `opened` asks what holds when the table is gone that closes the qube.
+    """
     name = str(facts.qube.name)
+    if len(algebra.known) > _KEPT:
+        algebra.known.clear()
     try:
         ruleset = nft.parse(snapshot.rules)
+        ruleset = ruleset.without(BLOCKED) if opened else ruleset
         reasons = list(doubts(ruleset, snapshot))
         if not reasons:
             return list(_findings(facts, snapshot, ruleset, algebra))
@@ -60,7 +80,7 @@ def prove(facts: Facts, snapshot: Snapshot, algebra: Diagrams) -> list[Finding]:
         reasons = [str(problem) for problem in error.problems]
     except (KeyError, RecursionError) as error:
         reasons = [f"its rules hold together in no way that is known: {error!r}"]
-    except DDMemoryError:
+    except MemoryError:  # OxiDD's DDMemoryError is one
         reasons = ["its rules are too many to be reasoned about"]
     return [Finding(name, one, Verdict.UNPROVED, why="; ".join(reasons)) for one in Name]
 
@@ -140,7 +160,7 @@ def interfaces_of(snapshot: Snapshot) -> Interfaces:
 
 def is_closed(ruleset: Ruleset) -> bool:
     """Whether blocked.nft is there (that it closes is for the claims to show)."""
-    return ("inet", "netchain_blocked") in ruleset.tables
+    return BLOCKED in ruleset.tables
 
 
 def _told(qube: str, name: Name, why: list[str]) -> Finding:

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 from sites import PROXY, site_of
 
-from netchain import apply
+from netchain import apply, proofs
 from netchain.backends.base import Completed
 from netchain.backends.fake import FakeBackend
 from netchain.commands import common, status_
@@ -58,6 +58,7 @@ def site(
     """The chain, up, but for the proof; `status` finds it there."""
     monkeypatch.setenv("NETCHAIN_CONFIG_DIR", str(tmp_path))
     monkeypatch.setattr(apply, "prove", lambda *_: Verdict((), ()))
+    monkeypatch.setattr(proofs, "require", lambda _: None)
     with site_of(FakeBackend({"wg": handshake}), chain, monkeypatch) as site:
         apply.up(chain, site)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sites import KEY
 
-from netchain import apply, switch
+from netchain import apply, proofs, switch
 from netchain.backends.base import Completed
 from netchain.backends.fake import FakeBackend
 from netchain.errors import Exit, NetchainError, Problem
@@ -64,6 +64,7 @@ def site(
     """The chain is up; every proof is clean and every program ready at once."""
     for module in (apply, switch):
         monkeypatch.setattr(module, "prove", lambda *_: CLEAN)
+    monkeypatch.setattr(proofs, "require", lambda _: None)
     monkeypatch.setattr(apply, "wait_ready", lambda *_: None)
     monkeypatch.setattr(Sensor, "arm", lambda *_: None)
     monkeypatch.setattr(Sensor, "verdict", lambda *_: CLEAN)
