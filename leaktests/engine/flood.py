@@ -47,14 +47,17 @@ def _forbidden(aim: Aim) -> Iterator[bytes]:
 def frames(chain: Chain, id_: str, name: str, markers: Markers) -> list[Shot]:
     """The flood's shots, which name the fault as what they belong to."""
     probe = Probe(id_, name, _forbidden, classes=EVERYWHERE, roles=_SENDERS)
-    return [shot for shot in shots(chain, [probe], markers) if not _may_pass(chain, shot)]
+    return forbidden(chain, shots(chain, [probe], markers))
 
 
-def _may_pass(chain: Chain, shot: Shot) -> bool:
-    """Whether its link may carry it while all is well."""
+def forbidden(chain: Chain, every: Sequence[Shot]) -> list[Shot]:
+    """Those that their own link may not carry while all is well."""
     ready = {qube.name: QubeState.READY for qube in chain.qubes}
-    patterns = allowed(chain, shot.place.link, ready)
-    return permits(patterns, decode(shot.frame), shot.place.direction)
+    patterns = {link: allowed(chain, link, ready) for link in {s.place.link for s in every}}
+    return [
+        shot for shot in every
+        if not permits(patterns[shot.place.link], decode(shot.frame), shot.place.direction)
+    ]  # fmt: skip
 
 
 class Flood:

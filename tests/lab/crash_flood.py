@@ -44,8 +44,8 @@ socket.send_fds(socket.socket(fileno=0), [b"x"], [sock.fileno() for sock in foun
 def frames(chain: Chain, markers: Markers) -> list[Shot]:
     """What may never leave its own link, from every qube that has one."""
     probe = Probe("V21", "a crash", flood._forbidden, classes=EVERYWHERE, roles=GATEWAYS)
-    sent = shots(chain, [probe], markers)
-    return [s for s in sent if not flood._may_pass(chain, s) and not _to_endpoint(chain, s)]
+    sent = flood.forbidden(chain, shots(chain, [probe], markers))
+    return [shot for shot in sent if not _to_endpoint(chain, shot)]
 
 
 def _to_endpoint(chain: Chain, shot: Shot) -> bool:
