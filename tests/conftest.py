@@ -7,11 +7,14 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from netchain.model import nested, profile
 from netchain.model.chain import Chain, Endpoint, Role, VpnSettings, Wan
 from netchain.resources import data_dir
 
+settings.register_profile("netchain", deadline=None)  # a busy machine is late now and then
+settings.load_profile("netchain")
 PROVIDER_A = VpnSettings(
     "wireguard",
     Endpoint(ip_address("198.18.7.1"), 51820),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import islice
 
 import pytest
 from chains import chain
@@ -15,16 +16,19 @@ from leaktests.engine.shot import Markers, Shot
 from netchain.wire.decode import decode
 
 CHAIN = chain("vpn-before-tor")
+ADDRESSES = ("192.0.2.1", "2001:db8:dead::1")
 
 
 @pytest.fixture(scope="module")
 def sweeps() -> dict[str, list[Shot]]:
-    """Those of the first place that sends up."""
+    """Those of the first place that sends up: all shots to the addresses that are looked at, the
+    first few to the others."""
     found: dict[str, list[Shot]] = {}
     for name, shots in ports.sweeps(CHAIN, Markers(1)):
         if name in found or not name.startswith("sys-firewall "):
             break
-        found[name] = list(shots)
+        looked_at = name.removeprefix("sys-firewall to ") in ADDRESSES
+        found[name] = list(shots if looked_at else islice(shots, 10))
     return found
 
 
@@ -34,7 +38,7 @@ def test_every_class_and_family_has_its_sweep(sweeps: dict[str, list[Shot]]) -> 
     assert any(" 2001:db8:dead::1" in name for name in sweeps)
 
 
-@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8:dead::1"])
+@pytest.mark.parametrize("address", ADDRESSES)
 def test_each_port_and_protocol_once(sweeps: dict[str, list[Shot]], address: str) -> None:
     shots = sweeps[f"sys-firewall to {address}"]
     assert len(shots) == 131_328
@@ -48,7 +52,7 @@ def test_each_port_and_protocol_once(sweeps: dict[str, list[Shot]], address: str
 
 
 @pytest.mark.parametrize("layer", [UDP, TCP])
-@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8:dead::1"])
+@pytest.mark.parametrize("address", ADDRESSES)
 def test_checksums_are_as_scapy_makes_them(
     sweeps: dict[str, list[Shot]], address: str, layer: type
 ) -> None:

@@ -252,7 +252,7 @@ def test_agrees_on_valid_frames(frame: bytes) -> None:
     compare(frame, flow)
 
 
-@settings(patient, max_examples=500)
+@settings(patient, max_examples=200)
 @given(damaged())
 def test_agrees_on_damaged_frames_or_has_a_problem(frame: bytes) -> None:
     flow = decode(frame)
