@@ -14,6 +14,7 @@ from test_leaktest_probes import attached
 from leaktests import suite
 from leaktests.catalogue import probes
 from leaktests.engine.outcome import Run
+from netchain import prove
 from netchain.model.chain import Chain
 from netchain.site import Site
 
@@ -23,7 +24,9 @@ pytestmark = [pytest.mark.lab, pytest.mark.own_taps]
 def disturbed(
     netchain: Netchain, patch: pytest.MonkeyPatch, when: str, disturb: Callable[[Chain, Site], None]
 ) -> Run:
-    """A run of the suite, disturbed when it says that it begins with something."""
+    """A run of the suite, disturbed when it says that it begins with something. What nobody hears
+    any more is not waited for as long as otherwise."""
+    patch.setattr(prove, "_CANARY_S", 1.0)
     with attached(netchain, CHAIN, patch) as (chain, site):
 
         def say(words: str) -> None:
