@@ -25,12 +25,25 @@ from netchain.model.addressing import CLIENT_MAC
 pytestmark = pytest.mark.lab
 
 
-def test_demo_is_clean_and_leaves_the_machine_as_it_was(netchain: Netchain, tmp_path: Path) -> None:
-    before = machine()
-    page = tmp_path / "demo.html"
-    done = netchain("demo", "--json", "--pcap", str(tmp_path / "pcap"), "--html", str(page))
+@pytest.fixture(scope="module")
+def demo(netchain: Netchain, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What it wrote: the page, the captures and (answer.json) its answer."""
+    before, directory = machine(), tmp_path_factory.mktemp("demo")
+    page = str(directory / "demo.html")
+    done = netchain("demo", "--json", "--pcap", str(directory), "--html", page)
     assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-3000:]
-    document: dict[str, Any] = json.loads(done.stdout)
+    (directory / "answer.json").write_text(done.stdout)
+    assert machine() == before
+    return directory
+
+
+def answer(demo: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((demo / "answer.json").read_text())
+    return document
+
+
+def test_demo_is_clean_and_leaves_the_machine_as_it_was(demo: Path) -> None:
+    document = answer(demo)
     assert document["verdict"] == "clean"
     assert document["tor"]["bootstrap"] == 100
     assert all(link["not_allowed"] == 0 and link["frames"] > 0 for link in document["links"])
@@ -47,21 +60,16 @@ def test_demo_is_clean_and_leaves_the_machine_as_it_was(netchain: Netchain, tmp_
     assert "you" not in table["VPN + Tor"]["first relay"]["who"]
     assert table["direct"]["ISP"]["page"] and not table["VPN"]["ISP"]["page"]
     assert table["Tor"]["first relay"]["who"].count("you") == 1
-    assert "default-src 'none'" in page.read_text()
-    assert machine() == before
+    assert "default-src 'none'" in (demo / "demo.html").read_text()
 
 
-def test_uplink_capture_holds_only_the_vpn_for_a_foreign_parser(
-    netchain: Netchain, tmp_path: Path
-) -> None:
+def test_uplink_capture_holds_only_the_vpn_for_a_foreign_parser(demo: Path) -> None:
     from scapy.layers.inet import IP, UDP
     from scapy.utils import rdpcap
 
-    done = netchain("demo", "--json", "--pcap", str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
+    document = answer(demo)
     endpoint = document["vpn_endpoints"][0]
-    packets = [p for p in rdpcap(str(tmp_path / "isp.pcap")) if not _is_link_noise(p)]
+    packets = [p for p in rdpcap(str(demo / "isp.pcap")) if not _is_link_noise(p)]
     # Down there may be the last segments to whoever had this address before (docs/decisions/0005).
     sent = [packet for packet in packets if packet.src == CLIENT_MAC]
     assert len(sent) > 20
