@@ -65,28 +65,23 @@ def nothing_is_left(computer: StandIn) -> bool:
 
 @pytest.mark.parametrize("uplink", ["pasta", "host"])
 def test_ready_when_proved_and_down_when_told(computer: StandIn, uplink: str) -> None:
+    """An uplink that ends meanwhile is opened again."""
     path, before = profile(computer, uplink), state_of(computer)
     with started(computer, path) as unit:
         assert unit.said().startswith("READY=1")
         assert "seen_from" in page(computer, path)
+        found = helpers(computer)
+        assert len(found) == (uplink == "pasta")
+        for pasta in found:
+            os.kill(pasta, signal.SIGKILL)
+            assert "opened again" in unit.said()
+            assert unit.said().startswith("READY=1")
+            assert "seen_from" in page(computer, path)
         unit.process.send_signal(signal.SIGTERM)
         assert unit.said() == "STOPPING=1"
         assert unit.process.wait(30) == 0
         assert until(lambda: nothing_is_left(computer), 20)
         assert state_of(computer) == before
-
-
-def test_an_uplink_that_ends_is_opened_again(computer: StandIn) -> None:
-    path = profile(computer, "pasta")
-    with started(computer, path) as unit:
-        assert unit.said().startswith("READY=1")
-        (pasta,) = helpers(computer)
-        os.kill(pasta, signal.SIGKILL)
-        assert "opened again" in unit.said()
-        assert unit.said().startswith("READY=1")
-        assert "seen_from" in page(computer, path)
-        unit.process.send_signal(signal.SIGTERM)
-        assert unit.process.wait(30) == 0
 
 
 def test_it_fails_closed_with_the_keeper(computer: StandIn) -> None:

@@ -28,16 +28,6 @@ def is_as(computer: StandIn, before: str) -> bool:
     return state_of(computer) == before
 
 
-@pytest.mark.parametrize("uplink", UPLINKS)
-def test_with_the_keeper_all_is_taken_back(computer: StandIn, uplink: str) -> None:
-    path, before = profile(computer, uplink), state_of(computer)
-    assert computer.netchain("up", str(path)).returncode == 0
-    os.kill(keeper(computer), 9)
-    assert until(lambda: not pids(f"netchain-uplink .*@{computer.state}/s/run "), 20)
-    assert until(lambda: is_as(computer, before), 20)
-    assert not helpers(computer)
-
-
 def helpers(computer: StandIn) -> list[int]:
     return [pid for pid in pids("^pasta ") if in_stand_in(pid, computer)]
 
@@ -51,29 +41,37 @@ def in_stand_in(pid: int, computer: StandIn) -> bool:
         return False
 
 
+def kill_guard(computer: StandIn) -> None:
+    os.kill(guard(computer), 9)
+    assert until(lambda: no_guard(computer), 20)
+
+
+def no_guard(computer: StandIn) -> bool:
+    return not pids(f"netchain-uplink .*@{computer.state}/s/run ")
+
+
 @pytest.mark.parametrize("uplink", UPLINKS)
-def test_after_a_killed_guard_down_takes_all_back(computer: StandIn, uplink: str) -> None:
+def test_a_killed_guard_is_told_and_mended_and_without_it_down_takes_all_back(
+    computer: StandIn, uplink: str
+) -> None:
+    """Then the same chain again, of which the keeper is killed: all is taken back, too."""
     path, before = profile(computer, uplink), state_of(computer)
     with computer.up(path):
-        os.kill(guard(computer), 9)
-        assert until(lambda: not pids(f"netchain-uplink .*@{computer.state}/s/run "), 20)
+        kill_guard(computer)
         status = computer.netchain("status", str(path), "--json")
         assert status.returncode == 3
         assert "has ended" in json.loads(status.stdout)["trouble"]
-    assert until(lambda: is_as(computer, before), 10)
-    assert not helpers(computer)
-
-
-@pytest.mark.parametrize("uplink", UPLINKS)
-def test_up_mends_an_uplink_whose_guard_was_killed(computer: StandIn, uplink: str) -> None:
-    path, before = profile(computer, uplink), state_of(computer)
-    with computer.up(path):
-        os.kill(guard(computer), 9)
-        assert until(lambda: not pids(f"netchain-uplink .*@{computer.state}/s/run "), 20)
         done = computer.netchain("up", str(path))
         assert done.returncode == 0, done.stderr
         assert "seen_from" in page(computer, path)
+        kill_guard(computer)
     assert until(lambda: is_as(computer, before), 10)
+    assert not helpers(computer)
+    assert computer.netchain("up", str(path)).returncode == 0
+    os.kill(keeper(computer), 9)
+    assert until(lambda: no_guard(computer), 20)
+    assert until(lambda: is_as(computer, before), 20)
+    assert not helpers(computer)
 
 
 def test_pasta_that_ends_is_noticed_and_mended(computer: StandIn) -> None:
@@ -81,7 +79,7 @@ def test_pasta_that_ends_is_noticed_and_mended(computer: StandIn) -> None:
     with computer.up(path):
         (pasta,) = helpers(computer)
         os.kill(pasta, 9)
-        assert until(lambda: not pids(f"netchain-uplink .*@{computer.state}/s/run "), 20)
+        assert until(lambda: no_guard(computer), 20)
         status = computer.netchain("status", str(path))
         assert status.returncode == 3 and "has ended" in status.stdout
         assert f"Next: netchain up {path}" in status.stdout

@@ -24,16 +24,21 @@ OWN = (HOST4, SECOND4, HOST6)
 PASTA_GATEWAYS, SLIRP_GATEWAY = ("10.138.1.1", "fd09:24ef:417a:1::1"), "10.138.1.2"
 _SEND = f"""
 import socket, sys
-for address in sys.argv[1:]:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-        with socket.socket(family, kind) as s:
-            s.settimeout(0.5)
-            try:
-                s.connect((address, {PORT}))
-                s.send(address.encode())
-            except OSError:
-                pass
+from threading import Thread
+def send(address, kind):
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind) as s:
+        s.settimeout(0.5)
+        try:
+            s.connect((address, {PORT}))
+            s.send(address.encode())
+        except OSError:
+            pass
+kinds = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+threads = [Thread(target=send, args=(a, kind)) for a in sys.argv[1:] for kind in kinds]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
 """
 _OPEN = """flush ruleset
 table inet open {
@@ -106,32 +111,51 @@ def dropped(pid: int, why: str) -> int:
     )
 
 
-@pytest.mark.parametrize("uplink", ["pasta", "host"])
-def test_the_router_lets_sys_net_reach_none_of_the_computers_addresses(
-    computer: StandIn, uplink: str
+def assert_the_workstation_is_kept_away(computer: StandIn, path: Path, services: Services) -> None:
+    words = ("exec", str(path), "--", "/usr/bin/python3", "-I", "-c", _SEND)
+    done = computer.netchain(*words, *LOOPBACK, *OWN, *PASTA_GATEWAYS, "10.138.2.1")
+    assert done.returncode == 0, done.stderr
+    assert INNER4 in page(computer, path), "the way that they took works"
+    assert services.heard() == set()
+
+
+def assert_the_router_keeps_away(computer: StandIn, sys_net: int, services: Services) -> None:
+    why, router = "this computer's own services", node(computer, ":uplink")
+    before = dropped(router, why)
+    send(sys_net, *LOOPBACK, *OWN)
+    came = dropped(router, why) - before
+    assert came >= 2 * len(OWN), "they did not come as far as the router"
+    assert services.heard() == set()
+
+
+def assert_the_hosts_own_table_keeps_away(
+    computer: StandIn, sys_net: int, services: Services
 ) -> None:
-    path = profile(computer, uplink)
-    with computer.up(path):
-        services = Services(computer)
-        sys_net, router = open_sys_net(computer), node(computer, ":uplink")
-        send(sys_net, *LOOPBACK, *OWN)
-        why = "this computer's own services"
-        assert dropped(router, why) >= 2 * len(OWN), "they did not come as far as the router"
-        assert services.heard() == set()
+    gateways = ("10.138.2.1", "fd09:24ef:417a:2::1")
+    why = "the host's own services, whatever address they have"
+    before = dropped(computer.host, why)
+    send(sys_net, *OWN, *gateways)
+    assert dropped(computer.host, why) - before >= 2 * len((*OWN, *gateways))
+    assert services.heard() == set()
+    nft(computer.host, "flush ruleset")
+    heard: set[str] = set()
+    send(sys_net, *OWN, *gateways)
+    assert until(lambda: heard.update(services.heard()) or len(heard) >= 5, 10), heard
 
 
 @pytest.mark.parametrize("uplink", ["pasta", "host"])
-def test_the_workstation_reaches_none_of_the_computers_addresses(
-    computer: StandIn, uplink: str
-) -> None:
+def test_each_lock_keeps_the_computers_addresses_away(computer: StandIn, uplink: str) -> None:
+    """From the workstation with every lock closed; from sys-net with its own one opened, and on the
+    host's uplink with the router's, too. (What is behind pasta's router is tested below.)"""
     path = profile(computer, uplink)
     with computer.up(path):
         services = Services(computer)
-        words = ("exec", str(path), "--", "/usr/bin/python3", "-I", "-c", _SEND)
-        done = computer.netchain(*words, *LOOPBACK, *OWN, *PASTA_GATEWAYS, "10.138.2.1")
-        assert done.returncode == 0, done.stderr
-        assert INNER4 in page(computer, path), "the way that they took works"
-        assert services.heard() == set()
+        assert_the_workstation_is_kept_away(computer, path, services)
+        sys_net = open_sys_net(computer)
+        assert_the_router_keeps_away(computer, sys_net, services)
+        if uplink == "host":
+            nft(node(computer, ":uplink"), _OPEN)
+            assert_the_hosts_own_table_keeps_away(computer, sys_net, services)
 
 
 @pytest.mark.parametrize(
@@ -169,20 +193,3 @@ def test_the_helpers_flag_keeps_the_computers_loopback_away(
     assert until(lambda: HOST4 in services.heard(), 10)
     assert bool(heard & set(gateways)) is not is_flagged
     assert computer.netchain("down", str(path)).returncode == 0
-
-
-def test_the_hosts_own_table_keeps_its_services_away(computer: StandIn) -> None:
-    path = profile(computer, "host")
-    gateways = ("10.138.2.1", "fd09:24ef:417a:2::1")
-    with computer.up(path):
-        services = Services(computer)
-        sys_net = open_sys_net(computer)
-        nft(node(computer, ":uplink"), _OPEN)
-        send(sys_net, *OWN, *gateways)
-        why = "the host's own services, whatever address they have"
-        assert dropped(computer.host, why) >= 2 * len((*OWN, *gateways))
-        assert services.heard() == set()
-        nft(computer.host, "flush ruleset")
-        heard: set[str] = set()
-        send(sys_net, *OWN, *gateways)
-        assert until(lambda: heard.update(services.heard()) or len(heard) >= 5, 10), heard
