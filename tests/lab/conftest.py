@@ -3,8 +3,10 @@ And what tests share that need no program: the main chain alone, without the lab
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,17 @@ def netchain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Netchain]:
         yield run
     finally:
         run("lab", "down")
+
+
+@pytest.fixture(scope="session")
+def tor_network(netchain: Netchain, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The lab's private Tor network with its consensus: copied as lab/tor of another state
+    directory, it makes the first start there as quick as a second one."""
+    assert netchain("lab", "up").returncode == 0
+    copy = tmp_path_factory.mktemp("kept") / "tor"
+    passing = shutil.ignore_patterns("*.tmp", "lock")  # tor runs meanwhile
+    shutil.copytree(netchain.state / "lab" / "tor", copy, ignore=passing)
+    return copy
 
 
 @pytest.fixture(autouse=True)
@@ -53,16 +66,30 @@ def up(netchain: Netchain) -> Iterator[Netchain]:
     netchain("down")
 
 
-@pytest.fixture
-def profile(netchain: Netchain, tmp_path: Path) -> Iterator[Path]:
+@contextmanager
+def smallest_chain(netchain: Netchain, directory: Path) -> Iterator[Path]:
     """The smallest chain with a VPN, from a file that a test may change; up."""
     shipped = (ROOT / "profiles" / "vpn-only.toml").read_text()
-    path = tmp_path / "mend.toml"
+    path = directory / "mend.toml"
     path.write_text(shipped.replace('"vpn-only"', '"mend"'))
     assert netchain("lab", "up").returncode == 0
     assert netchain("up", str(path)).returncode == 0
     yield path
     assert netchain("down", str(path)).returncode == 0
+
+
+@pytest.fixture
+def profile(netchain: Netchain, tmp_path: Path) -> Iterator[Path]:
+    """Of a chain that each test has for itself."""
+    with smallest_chain(netchain, tmp_path) as path:
+        yield path
+
+
+@pytest.fixture(scope="module")
+def kept(netchain: Netchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Of a chain for a module, each test of which leaves it as the file says."""
+    with smallest_chain(netchain, tmp_path_factory.mktemp("kept")) as path:
+        yield path
 
 
 @pytest.fixture

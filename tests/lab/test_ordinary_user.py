@@ -78,7 +78,12 @@ def section(text: str, name: str) -> str:
     return text.partition(f"\n:{name}\n")[2].partition("\n:")[0]
 
 
-def test_the_chain_with_a_range_of_uids(state: Path) -> None:
+def test_the_chain_with_a_range_of_uids(state: Path, tor_network: Path) -> None:
+    """With a Tor network that has its consensus: who is somebody else from the very first start on
+    is in tests/lab/test_rootless.py."""
+    (state / "lab").mkdir(mode=0o700)
+    shutil.copytree(tor_network, state / "lab" / "tor")
+    subprocess.run(["chown", "-R", f"{UID}:{UID}", state / "lab"], check=True)
     done = run(
         state,
         """

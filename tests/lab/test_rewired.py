@@ -55,18 +55,18 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_is_seen_and_mended(netchain: Netchain, profile: Path, what: str) -> None:
+def test_is_seen_and_mended(netchain: Netchain, kept: Path, what: str) -> None:
     qube, words = CHANGES[what]
     netchain.in_network(f"mend:{qube}", "sh", "-ec", words)
-    assert netchain("plan", str(profile), "--exit-code").returncode == 20
-    told = netchain("status", str(profile), "--json")
+    assert netchain("plan", str(kept), "--exit-code").returncode == 20
+    told = netchain("status", str(kept), "--json")
     assert told.returncode == 3
     states = json.loads(told.stdout)["qubes"]
     differs = {q["name"]: [d["what"] for d in q["differs"]] for q in states if q["differs"]}
     assert differs.pop(qube)
     assert all(what == ["link"] for what in differs.values())  # of a client: its netvm's end
-    done = netchain("up", str(profile))
+    done = netchain("up", str(kept))
     assert done.returncode == 0, done.stderr
-    assert netchain("plan", str(profile), "--exit-code").returncode == 0
-    page = netchain("exec", str(profile), "--", "curl", "-sS", "-m", "10", "http://news.lab/x")
+    assert netchain("plan", str(kept), "--exit-code").returncode == 0
+    page = netchain("exec", str(kept), "--", "curl", "-sS", "-m", "10", "http://news.lab/x")
     assert json.loads(page.stdout)["seen_from"] == "198.18.7.1"

@@ -99,14 +99,14 @@ def ours(frames: list[Captured]) -> list[Captured]:
 
 @pytest.mark.parametrize("what", OPENINGS)
 def test_what_opens_the_vpn_qube_under_a_flood_blocks_the_chain(
-    netchain: Netchain, profile: Path, monkeypatch: pytest.MonkeyPatch, what: str
+    netchain: Netchain, kept: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     monkeypatch.setenv("NETCHAIN_STATE_DIR", str(netchain.state))
     near, far = Link(WORK, PROXY).name, Link(PROXY, FIREWALL).name
     with (
-        heard(profile) as tap,
-        flooded(netchain, profile, tap),
-        guarded(netchain, profile) as watch,
+        heard(kept) as tap,
+        flooded(netchain, kept, tap),
+        guarded(netchain, kept) as watch,
     ):
         enter = ["nsenter", f"--target={netchain.holder('mend:sys-proxyvm')}", "--user", "--net"]
         before = len(ours(tap.frames(near)))
@@ -127,12 +127,12 @@ def test_what_opens_the_vpn_qube_under_a_flood_blocks_the_chain(
     passed, last = len(ours(tap.frames(far))), (sent[-1].time_ns - changed) / 1e6
     print(f"{what}: {passed} of {len(sent)} frames out in clear; the last was sent {last:.1f} ms"
           f" after the change, blocking took {document['ms']} ms")  # fmt: skip
-    states = json.loads(netchain("status", str(profile), "--json").stdout)
+    states = json.loads(netchain("status", str(kept), "--json").stdout)
     assert {q["state"] for q in states["qubes"]} == {"blocked"}
     if what in ("rules", "a route"):  # the other lock held
         assert passed == 0
-    assert netchain("up", str(profile)).returncode == 0
-    assert netchain("plan", str(profile), "--exit-code").returncode == 0
+    assert netchain("up", str(kept)).returncode == 0
+    assert netchain("plan", str(kept), "--exit-code").returncode == 0
 
 
 def _is_silent(tap: Tap, link: str) -> bool:
@@ -140,28 +140,29 @@ def _is_silent(tap: Tap, link: str) -> bool:
     return time.time_ns() - ours(tap.frames(link))[-1].time_ns > 200 / RATE * 1e9
 
 
-def test_what_only_closes_goes_on(netchain: Netchain, profile: Path) -> None:
+def test_ctrl_c_ends_the_watch_and_not_the_chain(netchain: Netchain, kept: Path) -> None:
+    with guarded(netchain, kept) as watch:
+        watch.send_signal(signal.SIGINT)
+        _, said = watch.communicate(timeout=30)
+        assert (watch.returncode, said) == (130, "Stopped watching: the chain goes on as it is.\n")
+    assert netchain("status", str(kept)).returncode == 0
+
+
+def test_what_only_closes_goes_on(netchain: Netchain, kept: Path) -> None:
     """Blocked one by one, then removed: the sentinel sees the chain go and blocks nothing."""
-    with guarded(netchain, profile) as watch:
-        assert netchain("down", str(profile)).returncode == 0
+    with guarded(netchain, kept) as watch:
+        assert netchain("down", str(kept)).returncode == 0
         assert watch.stdout is not None
         while json.loads(watch.stdout.readline())["verdict"] != "down":
             pass
         assert watch.poll() is None
+    assert netchain("up", str(kept)).returncode == 0
 
 
-def test_a_lost_keeper_is_told(netchain: Netchain, profile: Path) -> None:
-    with guarded(netchain, profile) as watch:
+def test_a_lost_keeper_is_told(netchain: Netchain, kept: Path) -> None:
+    with guarded(netchain, kept) as watch:
         assert netchain("lab", "down").returncode == 0
         _, said = watch.communicate(timeout=30)
         assert watch.returncode == 1
         assert said.splitlines()[-1] == "The site is gone, and every qube with it: closed."
     assert netchain("lab", "up").returncode == 0
-
-
-def test_ctrl_c_ends_the_watch_and_not_the_chain(netchain: Netchain, profile: Path) -> None:
-    with guarded(netchain, profile) as watch:
-        watch.send_signal(signal.SIGINT)
-        _, said = watch.communicate(timeout=30)
-        assert (watch.returncode, said) == (130, "Stopped watching: the chain goes on as it is.\n")
-    assert netchain("status", str(profile)).returncode == 0
