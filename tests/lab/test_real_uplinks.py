@@ -75,8 +75,8 @@ def profile(computer: StandIn, uplink: str, version: str = "v4") -> Path:
     return computer.profile(uplink, version, LAN if uplink.startswith("nic:") else "")
 
 
-def page(computer: StandIn, path: Path, user: tuple[str, ...] = ()) -> str:
-    curl = ("curl", "-sS", "-m", "10", f"http://{INNER4}/x")
+def page(computer: StandIn, path: Path, user: tuple[str, ...] = (), seconds: int = 10) -> str:
+    curl = ("curl", "-sS", "-m", str(seconds), f"http://{INNER4}/x")
     return computer.netchain("exec", str(path), "--", *curl, user=user).stdout
 
 

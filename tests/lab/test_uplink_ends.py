@@ -83,6 +83,6 @@ def test_pasta_that_ends_is_noticed_and_mended(computer: StandIn) -> None:
         status = computer.netchain("status", str(path))
         assert status.returncode == 3 and "has ended" in status.stdout
         assert f"Next: netchain up {path}" in status.stdout
-        assert "seen_from" not in page(computer, path)
+        assert "seen_from" not in page(computer, path, seconds=3)
         assert computer.netchain("up", str(path)).returncode == 0
         assert "seen_from" in page(computer, path)
