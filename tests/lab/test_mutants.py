@@ -35,7 +35,7 @@ SAMPLE = {
     "firewall:forward.3:deleted": "redundant",
     "net:masquerading.1:deleted": "dead",
     "net:leaving.2:without-ip-saddr": "redundant",
-    "workstation:output.6:without-ip-saddr": "caught",
+    "workstation:output.7:without-ip-saddr": "caught",
     "blocked:output.1:without-oifname": "redundant",
     "blocked:prerouting.2:accepts": "redundant",
     "net:sysctl:rp_filter": "caught",
