@@ -14,7 +14,7 @@ from netchain.model.names import QubeName, number_of
 from netchain.model.observed import Observed
 from netchain.nft.fields import TCP, UDP
 from netchain.tor.torrc import DNS_PORT, SOCKS_PORTS, TRANS_PORT
-from netchain.verify.claims import Facts, Name
+from netchain.verify.claim import Facts, Name
 from netchain.verify.proof import Finding, Verdict, prove
 from netchain.vpn.wireguard import FWMARK
 

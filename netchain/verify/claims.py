@@ -8,44 +8,20 @@ What is said of a wire comes from `allowed()`; docs/security.md has the claims i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterator
 
 from netchain.model import addressing
-from netchain.model.allowed import Direction, FlowPattern, Kind, Link, States, allowed
-from netchain.model.chain import Chain, Qube, Role
+from netchain.model.allowed import Direction, FlowPattern, Kind, Link, allowed
+from netchain.model.chain import Qube, Role
 from netchain.model.snapshot import Snapshot
 from netchain.nft.fields import ICMP, ICMPV6, TCP, UDP
 from netchain.verify.algebra import Bit, any_of, every
+from netchain.verify.claim import Claim, Facts, Name
 from netchain.verify.packet import DPORT, DST, IP, IP6, SRC, Packet
 from netchain.verify.patterns import is_plain, permits
 from netchain.verify.routing import takes
 from netchain.verify.ways import Way, Ways
 from netchain.verify.words import is_value
-
-
-class Name(StrEnum):
-    """The claims; docs/security.md says each in words."""
-
-    NO_FORWARD = "NoForward"
-    KILL_SWITCH = "KillSwitch"
-    ENDPOINT_ONLY = "EndpointOnly"
-    CLIENTS_ONLY = "ClientsOnly"
-    TOR_ONLY = "TorOnly"
-    VPN_ONLY = "VpnOnly"
-    OWN_ONLY = "OwnOnly"
-    NOTHING_OF_ITS_OWN = "NothingOfItsOwn"
-    ANSWERS_ONLY = "AnswersOnly"
-    NO_OTHER_WAY = "NoOtherWay"
-    NO_INBOUND = "NoInbound"
-    ANTI_SPOOF = "AntiSpoof"
-    PORTS_ONLY = "PortsOnly"
-    NO_REFLECTION = "NoReflection"
-    EXPLICIT_DROP = "ExplicitDrop"
-    SETTINGS = "Settings"
-    ALIVE = "Alive"
-
 
 _FORWARDED_UP = {
     Role.WORKSTATION: Name.NO_FORWARD, Role.TOR_GATEWAY: Name.NO_FORWARD,
@@ -64,36 +40,13 @@ _CARRIES = frozenset({Role.FIREWALL, Role.NET})
 """Roles that send other qubes' packets on upstream, as they are."""
 
 
-@dataclass(frozen=True)
-class Claim:
-    """One claim about one family: it holds when no packet is `bad`; `link` is the wire that it is
-    about ("" the qube as a whole)."""
-
-    name: Name
-    link: str
-    way: Way
-    bad: Bit
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the qube's claims are about, beside its rules; `tor_uid` None: nobody can tell tor from
-    another program (there is one uid for all). The ports are where tor listens, by protocol."""
-
-    chain: Chain
-    qube: Qube
-    states: States
-    tor_uid: int | None
-    vpn_mark: int
-    tor_ports: Mapping[int, frozenset[int]]
-
-
 class Claims:
     """The claims of one qube about one family of packets."""
 
     def __init__(self, facts: Facts, ways: Ways, snapshot: Snapshot) -> None:
         self._facts, self._ways, self._qube = facts, ways, facts.qube
         self._snapshot = snapshot
+        self._routed: dict[int, Bit] = {}
         self._algebra = ways.algebra
         self._lo = (ways.interfaces.number("lo"),)
 
@@ -213,7 +166,7 @@ class Claims:
             if way is ways.sent:
                 listed = self._algebra.either(listed, self._is_too_big(way.packet, client))
             # By the routes that are there: another client's answer is for its own interface.
-            out = self._both(self._out(way, numbers), takes(way.packet, self._snapshot))
+            out = self._both(self._out(way, numbers), self._taken(way))
             yield self._claim(Name.ANSWERS_ONLY, link, way, out, listed)
         for way in (ways.forwarded, ways.delivered):
             came = self._both(way.reach, way.came.through(way.came.iif, numbers))
@@ -226,6 +179,12 @@ class Claims:
                 ways.delivered.came.iif, numbers))  # fmt: skip
             at_tor = self._at_tor(ways.delivered.packet, link)
             yield self._claim(Name.PORTS_ONLY, link, ways.delivered, came, at_tor)
+
+    def _taken(self, way: Way) -> Bit:
+        """Where the routes that are there send the packet: asked once, however many clients."""
+        if id(way) not in self._routed:
+            self._routed[id(way)] = takes(way.packet, self._snapshot)
+        return self._routed[id(way)]
 
     def _is_too_big(self, packet: Packet, client: Qube) -> Bit:
         """Said to somebody behind the client, whatever it was that was too big."""

@@ -15,7 +15,8 @@ from netchain.nft import ruleset as nft
 from netchain.nft.fill import BLOCKED_TABLE
 from netchain.nft.ruleset import Ruleset
 from netchain.verify.algebra import Truth
-from netchain.verify.claims import Claim, Claims, Facts, Name
+from netchain.verify.claim import Claim, Facts, Name
+from netchain.verify.claims import Claims
 from netchain.verify.doubts import doubts
 from netchain.verify.packet import IP, IP6, Interfaces
 from netchain.verify.ways import Ways

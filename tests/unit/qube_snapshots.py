@@ -14,7 +14,7 @@ from netchain.nft.fill import Facts as RuleFacts
 from netchain.nft.fill import rules_for
 from netchain.resources import data_dir
 from netchain.tor.torrc import DNS_PORT, SOCKS_PORTS, TRANS_PORT
-from netchain.verify.claims import Facts
+from netchain.verify.claim import Facts
 from netchain.vpn.wireguard import FWMARK
 
 TOR_UID = 102

@@ -11,7 +11,7 @@ from chains import PROFILES, chain
 from qube_snapshots import blocked_text, facts, listed, role_text, snapshot
 
 from netchain.model.chain import QubeState
-from netchain.verify.claims import Name
+from netchain.verify.claim import Name
 from netchain.verify.diagrams import diagrams
 from netchain.verify.proof import Finding, Verdict, prove
 

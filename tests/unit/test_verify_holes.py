@@ -9,7 +9,7 @@ import pytest
 from chains import chain
 from qube_snapshots import facts, listed, role_text, snapshot
 
-from netchain.verify.claims import Name
+from netchain.verify.claim import Name
 from netchain.verify.diagrams import diagrams
 from netchain.verify.proof import Finding, Verdict, prove
 
