@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from threading import Thread
+
 import click
 
 from netchain import state, switched, wanted
@@ -20,6 +23,8 @@ def command(chain: str, as_json: bool, quiet: bool) -> int:
     """Show every qube of CHAIN: address, state, netvm, and what differs from the profile."""
     console = Console(as_json=as_json, quiet=quiet)
     found = common.find(chain)
+    # stem takes 90 ms to import; it is needed when the backend has been read, which takes longer.
+    Thread(target=import_module, args=["netchain.tor.control"], daemon=True).start()
     with common.site(found, console) as (resolved, site):
         now = state.look(
             resolved, site, *wanted.compared(resolved, site),
