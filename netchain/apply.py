@@ -38,7 +38,6 @@ from netchain.model.plan import (
 )
 from netchain.nft.disposables import admission
 from netchain.nft.fill import rules_for
-from netchain.proofs import verify
 from netchain.prove import Verdict, prove
 from netchain.readiness import wait_ready
 from netchain.site import Site
@@ -239,7 +238,7 @@ def prove_all(chain: Chain, site: Site) -> None:
     """Read back, prove from the rules what holds once all is open, and sweep. NetchainError when
     there is a leak (exit 10), a packet that could leak (11) or a doubt (12)."""
     _read_back(chain, site)
-    proofs.require(verify(chain, site.backend, opened=True))
+    proofs.require(proofs.verify(chain, site.backend, opened=True))
     require(prove(chain, site.sensor, site.timeline))
 
 

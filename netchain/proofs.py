@@ -23,7 +23,7 @@ ASSUMPTIONS = (
     "programs of a qube send from its own addresses, and none has root's raw sockets",
     "answers belong to flows that these rules let begin; a qube's addresses stay as they are",
 )
-"""What every proof rests on; docs/security.md says why, and what else is not covered."""
+"""What every proof rests on; docs/verify.md says what else is not covered."""
 _TOR_PORTS = {TCP: frozenset({TRANS_PORT, *SOCKS_PORTS}), UDP: frozenset({DNS_PORT})}
 _ORDER = (Verdict.BROKEN, Verdict.UNPROVED, Verdict.PROVED)
 

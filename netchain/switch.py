@@ -61,8 +61,12 @@ def run(switch: Switch, site: Site, remember: Callable[[], None]) -> Receipt:
         if left := apply.plan(switch.new, site):
             raise NetchainError(Problem("E071", f"read back, this differs: {left[0]}"))
         waits = [step for step in steps if isinstance(step, Await)]
-        if running.live and waits:
-            done = running.ready(waits)
+        try:
+            if running.live and waits:
+                done = running.ready(waits)
+        except _LateError:
+            proofs.require(proofs.verify(switch.new, site.backend))
+            raise
         proofs.require(proofs.verify(switch.new, site.backend))
     return done
 

@@ -102,8 +102,8 @@ class NftSet:
 
     @property
     def may_change(self) -> bool:
-        """Whether packets or time may change it. (nft 1.0.6 leaves `dynamic` out of its JSON, but
-        such a set has a size or a time limit.)"""
+        """Whether packets or time may change it: rules that write into it, a time limit. (nft 1.0.6
+        leaves `dynamic` out of its JSON.)"""
         return bool(self.flags & {"dynamic", "timeout"})
 
 
@@ -163,6 +163,7 @@ def _ruleset(found: list[tuple[str, Any]]) -> Ruleset:
         if kind == "rule":
             rules.setdefault((_table(item), item["chain"]), []).append(_rule(item))
     tables = [item for kind, item in found if kind == "table"]
+    written = _written_sets(found)
     known = {"metainfo", "table", "chain", "rule", "set", "map"}
     return Ruleset(
         tables=frozenset((table["family"], table["name"]) for table in tables),
@@ -171,7 +172,11 @@ def _ruleset(found: list[tuple[str, Any]]) -> Ruleset:
             for kind, item in found
             if kind == "chain"
         ),
-        sets=tuple(_set(item) for kind, item in found if kind in ("set", "map")),
+        sets=tuple(
+            _set(item, is_written=(_table(item), item["name"]) in written)
+            for kind, item in found
+            if kind in ("set", "map")
+        ),
         flagged=frozenset((t["family"], t["name"]) for t in tables if "flags" in t),
         others=tuple(f"{kind} {i.get('name', '')}" for kind, i in found if kind not in known),
     )
@@ -197,12 +202,22 @@ def _rule(item: Mapping[str, Any]) -> NftRule:
     )
 
 
-def _set(item: Mapping[str, Any]) -> NftSet:
+def _set(item: Mapping[str, Any], *, is_written: bool) -> NftSet:
     kinds = item["type"]
-    flags = {*item.get("flags", ()), *(["dynamic"] if "size" in item else [])}
+    flags = {*item.get("flags", ()), *(["dynamic"] if is_written else [])}
     return NftSet(
         _table(item), item["name"], tuple(element(each) for each in item.get("elem", ())),
         tuple([kinds] if isinstance(kinds, str) else kinds), frozenset(flags),
+    )  # fmt: skip
+
+
+def _written_sets(found: list[tuple[str, Any]]) -> frozenset[tuple[TableId, str]]:
+    """Sets and maps that rules put elements into, or take some out of: `add @NAME`."""
+    return frozenset(
+        (_table(rule), str(inner.get("name" if word == "meter" else word, "")).removeprefix("@"))
+        for kind, rule in found if kind == "rule"
+        for each in rule["expr"] for word, inner in each.items()
+        if word in ("set", "map", "meter") and isinstance(inner, Mapping)
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from netchain.model.snapshot import Snapshot
 from netchain.nft.ruleset import NftChain, Ruleset
 from netchain.nft.statements import Change, Nat, Notrack, Statement, Unmodelled
-from netchain.verify.hooks import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING
+from netchain.verify.hooks import AT_WORK, FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING
 
 _FAMILIES = frozenset({"inet", "ip", "ip6"})
 _PASSED_OVER = frozenset({"arp"})
@@ -42,6 +42,8 @@ def _of_chain(ruleset: Ruleset, chain: NftChain) -> Iterator[str]:
         yield f"{name}: its hook {chain.hook} is not modelled"
     elif chain.kind not in ("filter", "nat", "route"):
         yield f"{name}: its type {chain.kind} is not modelled"
+    elif chain.kind == "filter" and chain.priority in AT_WORK.get(chain.hook, ()):
+        yield f"{name}: at {chain.priority} the kernel works, too; who comes first is not known"
     elif chain.priority is None or chain.policy not in ("accept", "drop", None):
         yield f"{name}: its priority or policy is missing"
     yield from _jumps(ruleset, chain, name)

@@ -37,10 +37,10 @@ from netchain.verify.packet import (
 from netchain.verify.words import Word, choose, constant, is_at_most, is_between, is_value, variable
 
 ICMP_KINDS = {
-    IP: (ICMP, {8: 0, 13: 14, 15: 16, 17: 18}, (3, 4, 5, 11, 12)),
-    IP6: (ICMPV6, {128: 129, 139: 140}, (1, 2, 3, 4)),
-}
-"""By family: the protocol, its requests with their answers, its errors."""
+    IP: (ICMP, {8: 0, 13: 14, 15: 16, 17: 18}), IP6: (ICMPV6, {128: 129, 139: 140}),
+}  # fmt: skip
+"""By family: the protocol, and its requests with their answers."""
+_ERRORS4 = (3, 4, 5, 11, 12)
 
 
 def may_be_part(packet: Packet) -> Bit:
@@ -131,13 +131,15 @@ def _is_odd_icmp(packet: Packet, chosen: Mapping[str, Bit], reply: Bit) -> Bit:
     """A request begins a flow, and only its own kind of answer answers it; an error is about
     another flow (nf_conntrack_proto_icmp.c, icmpv6.c). All else is invalid."""
     algebra = packet.algebra
-    protocol, pairs, errors = ICMP_KINDS[packet.family]
+    protocol, pairs = ICMP_KINDS[packet.family]
+    kind = packet.named("icmp", "type")
+    error = packet.is_type(*_ERRORS4) if packet.family == IP else is_at_most(algebra, kind, 127)
     request, answer = packet.is_type(*pairs), packet.is_type(*pairs.values())
     later = algebra.choose(reply, answer, request)
     fits = any_of(algebra, [
         algebra.both(chosen["new"], request),
         algebra.both(chosen["established"], later),
-        algebra.both(chosen["related"], packet.is_type(*errors)),
+        algebra.both(chosen["related"], error),
     ])  # fmt: skip
     return algebra.both(packet.is_protocol(protocol), algebra.no(fits))
 

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from netchain.nft import expressions as nft
 from netchain.nft.ruleset import NftChain, Ruleset
-from netchain.nft.statements import Nat
+from netchain.nft.statements import Change, Nat
 from netchain.verify.algebra import Bit
 from netchain.verify.flows import asks_conntrack, followed, reassembled
 from netchain.verify.nat import Translator
@@ -29,6 +30,11 @@ PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = (
 )  # fmt: skip
 _DEFRAG, _CONNTRACK = -400, -200
 _NAT = {PREROUTING: -100, OUTPUT: -100, INPUT: 100, POSTROUTING: 100}
+AT_WORK = {
+    PREROUTING: (_DEFRAG, _CONNTRACK, -100), OUTPUT: (_DEFRAG, _CONNTRACK, -100), INPUT: (100,),
+    POSTROUTING: (100,),
+}  # fmt: skip
+"""At which priorities the kernel does something itself, by hook."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,15 @@ class Hooks:
             for statement in rule.statements if isinstance(statement, Nat)
         }  # fmt: skip
         return frozenset("snat" if kind in ("snat", "masquerade") else "dnat" for kind in kinds)
+
+    @cached_property
+    def rewrites(self) -> bool:
+        """Whether a rule writes into headers: what conntrack sees may be another packet then."""
+        written = nft.Payload | nft.RawPayload
+        return any(
+            isinstance(statement, Change) and isinstance(statement.key, written)
+            for chain in self._chains for rule in chain.rules for statement in rule.statements
+        )  # fmt: skip
 
     @cached_property
     def _may_reroute(self) -> bool:

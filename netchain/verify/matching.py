@@ -257,7 +257,7 @@ class Matcher:
     def _is_interface(self, word: Word, name: nft.Expression) -> Bit:
         """`name` or `begin*`. Of the interface that is not there nobody knows whether it is called
         so, unless another one is."""
-        if not isinstance(name, str):
+        if not isinstance(name, str) or name == "*":  # which is every element's rest, in a set
             raise NotModelledError
         packet = self.packet
         names = packet.interfaces.names

@@ -77,12 +77,12 @@ class Translator:
         return None if given is None else self._given(rewrite, given, bits)
 
     def _of_interface(self, packet: Packet, interface: Word, bits: int) -> Word:
-        """The interface's first address; anything, where it has none that is known."""
+        """The interface's only address; anything, where it has none or several."""
         algebra = packet.algebra
         found: Word = variable(algebra, f"{ASSUMED}{packet.prefix}address of an interface", bits)
-        for number, first in enumerate(packet.interfaces.first, 1):
-            if packet.family in first:
-                address = constant(algebra, first[packet.family], bits)
+        for number, only in enumerate(packet.interfaces.only, 1):
+            if packet.family in only:
+                address = constant(algebra, only[packet.family], bits)
                 found = choose(algebra, is_value(algebra, interface, number), address, found)
         return found
 

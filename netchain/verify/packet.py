@@ -47,8 +47,8 @@ class Interfaces:
 
     names: tuple[str, ...]
     groups: tuple[int, ...]
-    first: tuple[Mapping[str, int], ...] = ()
-    """By family the first address of each, which `redirect` and `masquerade` take."""
+    only: tuple[Mapping[str, int], ...] = ()
+    """By family the only address of each, which `redirect` and `masquerade` take."""
     own: Mapping[str, frozenset[int]] = field(default_factory=dict)
     """By family every address of the qube, but for loopback's."""
 

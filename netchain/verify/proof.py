@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from netchain.errors import NetchainError
 from netchain.model.chain import Role
-from netchain.model.snapshot import Snapshot
+from netchain.model.snapshot import NetDevice, Snapshot
 from netchain.model.sysctls import sysctls
 from netchain.nft import ruleset as nft
 from netchain.nft.fill import BLOCKED_TABLE
@@ -146,9 +146,7 @@ def _way_of(claim: Claim, ways: Ways) -> str:
 def interfaces_of(snapshot: Snapshot) -> Interfaces:
     """The qube's interfaces, with the addresses that it takes for itself."""
     devices = snapshot.devices
-    first = tuple(
-        {_VERSIONS[a.version]: int(a.ip) for a in reversed(device.addresses)} for device in devices
-    )
+    only = tuple(_only_addresses(device) for device in devices)
     own = {
         family: frozenset(
             int(a.ip) for device in devices for a in device.addresses
@@ -156,7 +154,18 @@ def interfaces_of(snapshot: Snapshot) -> Interfaces:
         )
         for family in FAMILIES
     }  # fmt: skip
-    return Interfaces(tuple(d.name for d in devices), tuple(d.group for d in devices), first, own)
+    return Interfaces(tuple(d.name for d in devices), tuple(d.group for d in devices), only, own)
+
+
+def _only_addresses(device: NetDevice) -> dict[str, int]:
+    """Of each family the one that the kernel takes for NAT; none where it has a choice."""
+    found = {}
+    for version, family in _VERSIONS.items():
+        own = [int(a.ip) for a in device.addresses
+               if a.version == version and not a.ip.is_link_local]  # fmt: skip
+        if len(own) == 1:
+            found[family] = own[0]
+    return found
 
 
 def is_closed(ruleset: Ruleset) -> bool:

@@ -109,7 +109,7 @@ class Ways:
     def _way(self, start: tuple[Packet, Bit], hook: _Hook, flows: _Flows) -> Way:
         packet, true = start
         arrival = hook(packet, true)
-        if not self.hooks.follows_flows:
+        if not self.hooks.follows_flows or self.hooks.rewrites:
             return Way(packet, arrival, lambda some: some)
         return Way(packet, arrival, lambda some: flows.possible(some, packet, arrival.packet))
 
@@ -220,7 +220,7 @@ def _between(first: Packet, other: Packet, sport: Word, dport: Word) -> Packet:
         first = first.with_bits(FRAGMENT, yes, constant(algebra, 0, 14))
     first = replace(first, protocol6=other.protocol, whole=yes)
     first = first.with_port(SRC, yes, sport).with_port(DST, yes, dport)
-    protocol, pairs, _ = ICMP_KINDS[first.family]
+    protocol, pairs = ICMP_KINDS[first.family]
     for request, answer in pairs.items():
         kind = algebra.both(other.is_protocol(protocol), other.is_type(request, answer))
         first = first.with_bits(_TYPE, kind, constant(algebra, request, 8))

@@ -13,6 +13,7 @@ from qubes_of import FIREWALL, VPN, WORK, create, observed, rules
 from netchain.backends.base import Backend, digest
 from netchain.errors import NetchainError
 from netchain.model.chain import Chain
+from netchain.nft.ruleset import parse
 
 
 def test_loaded_rules_are_listed_as_the_check_said(backend: Backend, chain: Chain) -> None:
@@ -65,3 +66,11 @@ def test_unblock_and_block(backend: Backend, chain: Chain) -> None:
     for _ in range(2):  # closing what is closed is fine: it is what every failure does
         backend.block(chain, FIREWALL)
         assert observed(backend, chain, FIREWALL) == loaded
+
+
+def test_a_snapshot_is_of_a_living_qube(backend: Backend, chain: Chain) -> None:
+    create(backend, chain, FIREWALL)
+    backend.load_rules(chain, FIREWALL, rules(backend, chain, FIREWALL))
+    parse(backend.snapshot(chain, FIREWALL).rules)
+    with pytest.raises(NetchainError):
+        backend.snapshot(chain, VPN)

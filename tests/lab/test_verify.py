@@ -78,6 +78,29 @@ def test_what_else_changed_is_told(up: Netchain, nft: Any) -> None:
     nft(FIREWALL, "delete", "table", "bridge", "t")
 
 
+@pytest.mark.parametrize(
+    ("add", "remove", "words"),
+    [
+        ("ip rule add fwmark 5 lookup 100", "ip rule del fwmark 5 lookup 100", "policy rule"),
+        ("tc qdisc add dev eth0 clsact", "tc qdisc del dev eth0 clsact", "tc on eth0 (clsact)"),
+        ("ip link add br0 type bridge", "ip link del br0", "not modelled: bridge"),
+        ("ip xfrm policy add src 192.0.2.1 dst 192.0.2.2 dir out", "ip xfrm policy flush", "IPsec"),
+    ],
+)
+def test_what_takes_packets_past_the_rules_is_no_proof(
+    up: Netchain, add: str, remove: str, words: str
+) -> None:
+    node = f"vpn-before-tor:{FIREWALL}"
+    up.in_network(node, *add.split())
+    try:
+        status, found = verdict(up)
+    finally:
+        up.in_network(node, *remove.split())
+    reasons = {one["why"] for one in found["properties"] if one["qube"] == FIREWALL}
+    assert (status, found["verdict"]) == (12, "not proved")
+    assert len(reasons) == 1 and words in reasons.pop()
+
+
 def test_a_chain_that_is_not_there_is_no_proof(up: Netchain) -> None:
     status, found = verdict(up, "vpn-only")
     assert (status, found["verdict"]) == (12, "not proved")

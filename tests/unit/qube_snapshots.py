@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from ipaddress import ip_interface
+
+from nft_here import nft
 
 from netchain.model import addressing
 from netchain.model.chain import Chain, Qube, QubeState, Role
@@ -22,12 +23,8 @@ _PORTS = {TCP: frozenset({TRANS_PORT, *SOCKS_PORTS}), UDP: frozenset({DNS_PORT})
 
 
 def listed(*texts: str) -> str:
-    """What `nft -j list ruleset` prints after these texts, in a fresh network namespace."""
-    script = 'for t; do printf %s "$t" | nft -f -; done; nft -j list ruleset'
-    words = ["unshare", "--user", "--map-root-user", "--net", "sh", "-ec", script, "sh", *texts]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    """What `nft -j list ruleset` prints after these texts."""
+    return nft(*texts, "-j list ruleset")
 
 
 def role_text(chain: Chain, qube: Qube) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import replace
 
 import pytest
 from chains import PROFILES, chain
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nft_here import listing
 from random_chains import desired_of, random_chains, running
 
 from netchain.errors import NetchainError
@@ -28,15 +28,6 @@ numbers = st.integers(NUMBERS.start, NUMBERS.stop - 1)
 
 def template(within: Chain) -> Qube:
     return within.with_role(Role.WORKSTATION)[0]
-
-
-def nft(*texts: str) -> str:
-    """The listing after these texts, in a fresh network namespace."""
-    script = 'for t; do printf %s "$t" | nft -f -; done; nft list ruleset'
-    words = ["unshare", "--user", "--map-root-user", "--net", "sh", "-ec", script, "sh", *texts]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @given(numbers)
@@ -107,8 +98,8 @@ def test_which_disposables_live_makes_no_difference(profile: str, some: set[int]
         for line in admission(grown, grown[name_of(number)]):
             add, delete = f"{add}add {line}\n", f"{delete}delete {line}\n"
     rules = rules_for(made, netvm, FACTS)
-    plain, with_them = nft(rules), nft(rules, add)
-    assert with_them != plain == nft(rules, add, delete)
+    plain, with_them = listing(rules), listing(rules, add)
+    assert with_them != plain == listing(rules, add, delete)
     assert comparable(with_them) == comparable(plain)
 
 
@@ -128,16 +119,16 @@ FOREIGN = [
 def test_an_element_that_is_no_disposables_is_a_difference(element: str) -> None:
     made = chain("vpn-before-tor")
     rules = rules_for(made, made["sys-whonix"], FACTS)
-    odd = nft(rules, f"add element inet netchain {element}")
-    assert comparable(odd) != comparable(nft(rules))
+    odd = listing(rules, f"add element inet netchain {element}")
+    assert comparable(odd) != comparable(listing(rules))
 
 
 @pytest.mark.lab
 def test_a_resolver_that_no_workstation_of_the_profile_asks_is_a_difference() -> None:
     made = chain("vpn-only")
     rules = rules_for(made, made["sys-proxyvm"], FACTS)
-    odd = nft(rules, "add element inet netchain dns4 { 10.137.64.16 : 192.0.2.1 }")
-    assert comparable(odd) != comparable(nft(rules))
+    odd = listing(rules, "add element inet netchain dns4 { 10.137.64.16 : 192.0.2.1 }")
+    assert comparable(odd) != comparable(listing(rules))
 
 
 def test_it_is_closed_until_all_is_proved() -> None:

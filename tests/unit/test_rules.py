@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from chains import PROFILES
+from nft_here import listing, nft
 
 from netchain.errors import NetchainError
 from netchain.model.chain import Chain, Role
@@ -28,21 +28,6 @@ GOLDEN_NFT = "v1.0.6"
 UPLINK_FILES = sorted((data_dir() / "firewall_rules" / "uplinks").glob("*.nft"))
 
 by_name = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-
-
-def nft(*steps: str) -> str:
-    """What the last step prints; each is a text for `nft -f -` or, with a leading -, arguments.
-
-    All in one fresh user and network namespace: nothing outside is touched.
-    """
-    script = 'for step; do case "$step" in -*) nft $step;; *) printf %s "$step" | nft -f -;; esac;'
-    script += " done"
-    unshare = ["unshare", "--user", "--map-root-user", "--net"]
-    done = subprocess.run(
-        [*unshare, "sh", "-ec", script, "sh", *steps], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def rules_in(text: str) -> Iterator[tuple[str, str, list[str]]]:
@@ -100,8 +85,8 @@ def test_a_reject_is_for_ones_own_programs_only(path: Path) -> None:
 @by_name
 def test_a_file_loads_again_and_again_and_passes_the_check(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    once = nft(text, "-s list ruleset")
-    assert nft(text, text, text, "-s list ruleset") == once
+    once = listing(text)
+    assert listing(text, text, text) == once
     others = [] if path.stem != "blocked" else [ROLE_FILES[0].read_text(encoding="utf-8")]
     assert problems_of(parse(nft(text, *others, "-j list ruleset"))) == []
 
@@ -116,7 +101,7 @@ def test_what_is_loaded_is_the_golden_listing(
     chain = shipped(profile)
     for qube in chain.qubes:
         text = rules_for(chain, qube, Facts(tor_uid=102))
-        golden(f"rules/{profile}-{qube.name}.nft", nft(text, "-s list ruleset"))
+        golden(f"rules/{profile}-{qube.name}.nft", listing(text))
         assert problems_of(parse(nft(text, "-j list ruleset"))) == []
 
 

@@ -53,7 +53,7 @@ def _network(node: nodes.Node, home: int) -> dict[str, Any]:
     return {
         "devices": list(_devices(dumps)),
         "routes": list(_routes(dumps, names)),
-        "policies": list(_policies(dumps, plain=True)),
+        "policies": [one for is_plain, one in _policies(dumps) if is_plain],
         "sysctls": settings,
         "datapaths": [*_datapaths(dumps, names), *(["IPsec policies"] if secured else [])],
     }
@@ -91,16 +91,13 @@ def _routes(dumps: Dumps, names: Mapping[int, str]) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
-def _policies(dumps: Dumps, *, plain: bool) -> Iterator[Any]:
-    """Rules that ask for nothing, or those that do, as words."""
+def _policies(dumps: Dumps) -> Iterator[tuple[bool, dict[str, int]]]:
+    """Whether the rule asks for nothing, and what it is."""
     for version, family in ((4, AF_INET), (6, AF_INET6)):
         for fixed, has in dumps.policies(family):
             table = number(has[15]) if 15 in has else fixed[4]
-            priority = number(has.get(6, bytes(4)))
-            if is_plain_policy(fixed, has) is not plain:
-                continue
-            one = {"version": version, "priority": priority, "table": table}
-            yield one if plain else f"policy rule {priority} of IPv{version} that chooses packets"
+            one = {"version": version, "priority": number(has.get(6, bytes(4))), "table": table}
+            yield is_plain_policy(fixed, has), one
 
 
 def _datapaths(dumps: Dumps, names: Mapping[int, str]) -> Iterator[str]:
@@ -113,7 +110,9 @@ def _datapaths(dumps: Dumps, names: Mapping[int, str]) -> Iterator[str]:
     for (_, index, handle, _, _), has in dumps.disciplines():
         if handle:
             yield f"tc on {names.get(index, str(index))} ({text(has[1])})"
-    yield from _policies(dumps, plain=False)
+    for is_plain, one in _policies(dumps):
+        if not is_plain:
+            yield f"policy rule {one['priority']} of IPv{one['version']} that chooses packets"
 
 
 def _has_ipsec() -> bool:

@@ -66,7 +66,7 @@ def await_packets_in_flight() -> None:
     """
     number = _MEMBARRIER.get(os.uname().machine)
     if number is None or _libc.syscall(number, _MEMBARRIER_GLOBAL, 0, 0) != 0:
-        time.sleep(_GRACE_S)
+        time.sleep(_GRACE_S)  # nothing else tells when a grace period is over
 
 
 def sethostname(name: str) -> None:
